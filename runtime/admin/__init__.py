@@ -1,0 +1,5 @@
+"""Jobs in the console."""
+
+from runtime.admin import jobs
+
+__all__ = ["jobs"]
