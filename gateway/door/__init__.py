@@ -1,0 +1,1 @@
+"""The agents' door: one file a verb, no Django request stack."""

@@ -1,0 +1,1 @@
+"""GitHub as its makers document it; the connector asks by this."""
