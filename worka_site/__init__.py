@@ -1,0 +1,1 @@
+"""The site: settings, addresses and start-up of everything else."""
