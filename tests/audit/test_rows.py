@@ -1,0 +1,145 @@
+"""The statements of the hot path: what is written together, moved before it was sent, and asked in one exchange."""
+
+from datetime import datetime
+from uuid import uuid4
+
+import pytest
+from django.db import DataError, connection, transaction
+from django.utils.timezone import now
+
+from audit.models import AuditEvent
+from audit.principals import SYSTEM
+from audit.rows import Asked, Wanted, along, find_in_order, insert, swap, together
+from audit.transition import Overtaken, born, transition
+from tests.audit.lamps import Lamp, LampState, hang
+
+PAINT = "UPDATE lamps_lamp SET colour = %s WHERE id = %s"
+
+
+def types():
+    return list(AuditEvent.objects.order_by("id").values_list("type", flat=True))
+
+
+def test_a_new_row_that_moves_on_before_it_is_sent_is_one_statement_with_all_its_entries(
+    lamps, django_assert_num_queries
+):
+    lamp = Lamp(state=LampState.DARK)
+
+    with django_assert_num_queries(1), together():
+        insert(lamp)
+        born(lamp, by=SYSTEM)
+        transition(lamp, "light", by=SYSTEM, colour="red")
+        transition(lamp, "quench", by=SYSTEM, gift="from Ada")
+
+    assert Lamp.objects.values_list("state", "colour", "gift").get() == ("dark", "red", "from Ada")
+    assert types() == ["lamp.hang", "lamp.light", "lamp.quench"]
+    assert [event.facts["after"] for event in AuditEvent.objects.order_by("id")] == ["dark", "lit", "dark"]
+
+
+def test_a_row_that_waits_in_another_state_is_not_moved(lamps):
+    lamp = Lamp(state=LampState.LIT)
+    event = AuditEvent(type="lamp.light")
+
+    with together():
+        insert(lamp)
+        assert not swap(lamp, {"state": "broken"}, state="dark", noting=event)
+
+    assert Lamp.objects.get().state == "lit"
+    assert types() == []
+
+
+def test_a_row_that_is_there_already_moves_after_what_waits(lamps):
+    old, new = hang(), Lamp(state=LampState.DARK)
+
+    with together():
+        insert(new)
+        born(new, by=SYSTEM)
+        transition(old, "light", by=SYSTEM)
+
+    assert types() == ["lamp.hang", "lamp.light"]
+    assert Lamp.objects.get(pk=old.pk).state == "lit"
+
+
+def test_nothing_is_sent_of_what_broke_off(lamps, django_assert_num_queries):
+    with django_assert_num_queries(0), pytest.raises(ZeroDivisionError), together():
+        insert(Lamp(state=LampState.DARK))
+        along(PAINT, ["red", uuid4()])
+        raise ZeroDivisionError
+
+    assert not Lamp.objects.exists()
+
+
+def test_a_statement_goes_along_with_the_move_that_comes_next(lamps, django_assert_num_queries):
+    lamp, other = hang(), hang()
+
+    with django_assert_num_queries(1), together():
+        along(PAINT, ["red", other.pk])
+        transition(lamp, "light", by=SYSTEM)
+
+    assert Lamp.objects.get(pk=other.pk).colour == "red"
+    assert Lamp.objects.get(pk=lamp.pk).state == "lit"
+    assert types() == ["lamp.light"]
+
+
+def test_a_statement_that_nothing_follows_is_sent_at_the_end_and_outside_at_once(lamps, django_assert_num_queries):
+    first, second = hang(), hang()
+
+    with django_assert_num_queries(2):
+        along(PAINT, ["red", first.pk])
+        with together():
+            along(PAINT, ["blue", second.pk])
+
+    assert [Lamp.objects.get(pk=each.pk).colour for each in (first, second)] == ["red", "blue"]
+
+
+def test_who_is_overtaken_rolls_back_what_went_along(committed_lamps):
+    lamp, other = hang(), hang()
+    stale = Lamp.objects.get(pk=lamp.pk)
+    transition(lamp, "light", by=SYSTEM)
+
+    with pytest.raises(Overtaken), transaction.atomic(), together():
+        along(PAINT, ["red", other.pk])
+        transition(stale, "light", by=SYSTEM)
+
+    assert Lamp.objects.get(pk=other.pk).colour == "white"
+    assert types() == ["lamp.light"]
+
+
+def test_plain_values_are_asked_in_the_same_exchange_and_after_the_rows(lamps):
+    lamp = hang(colour="red")
+
+    found = find_in_order(
+        Wanted(Lamp, {"pk": lamp.pk}),
+        Asked("SELECT colour, %s::int FROM lamps_lamp WHERE id = %s", (7, lamp.pk)),
+        Asked("SELECT 1 WHERE false", ()),
+        Wanted(Lamp, {"pk": uuid4()}, locked=False),
+    )
+
+    assert found == [lamp, ("red", 7), None, None]
+
+
+def test_values_go_to_the_data_base_as_the_orm_would_send_them(lamps):
+    lamp = Lamp(id=str(uuid4()), state=LampState.LIT, state_changed_at=now(), colour="red", gift=None)
+
+    insert(lamp)
+
+    stored = Lamp.objects.get()
+    assert (str(stored.pk), stored.state, stored.colour, stored.gift) == (lamp.pk, "lit", "red", None)
+    assert stored.state_changed_at == lamp.state_changed_at
+
+
+def test_a_time_without_a_zone_is_refused_as_everywhere(lamps):
+    with pytest.raises(RuntimeWarning, match="received a naive datetime"):
+        insert(Lamp(state=LampState.LIT, state_changed_at=datetime(2026, 1, 1)))
+
+
+def test_what_is_too_long_is_refused_and_never_cut(committed_lamps):
+    lamp = hang()
+
+    with pytest.raises(DataError):
+        insert(Lamp(state=LampState.DARK, colour="x" * 17))
+    with pytest.raises(DataError):
+        transition(lamp, "light", by=SYSTEM, colour="x" * 17)
+
+    assert not connection.in_atomic_block
+    assert Lamp.objects.get().colour == "white"

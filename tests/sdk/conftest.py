@@ -1,0 +1,3 @@
+from tests.sdk.fixtures import agent, door, environ, fast_time, folder, shared_door
+
+__all__ = ["agent", "door", "environ", "fast_time", "folder", "shared_door"]
