@@ -53,6 +53,13 @@ class Person(Visit):
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()
 
+    def press(self, *keys: str) -> None:
+        """Press keys as somebody does who sees the page: a browser drops what comes before it has drawn one."""
+        self.page.wait_for_load_state("load")
+        self.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        for key in keys:
+            self.page.keyboard.press(key)
+
     def finds_nothing_wrong(self) -> None:
         """Assert that the browser refused nothing, and that everybody can use the page."""
         found = Axe().run(self.page).response["violations"]
