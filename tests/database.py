@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import django
@@ -30,6 +31,13 @@ TEMPLATES_KEPT = 3
 _numbers = count()
 
 
+class Rows(NamedTuple):
+    """What is in a data base: of each table that has rows its name and its rows as COPY gives them, and how far sequences are."""
+
+    tables: list[tuple[str, bytes]]
+    sequences: list[tuple[str, int]]
+
+
 class Cluster:
     """The server that the suite uses, and what is made on it."""
 
@@ -39,6 +47,7 @@ class Cluster:
         self._postgres: Postgres | None = None
         self._idle: list[str] = []
         self._shape = ""
+        self._rows: dict[str, Rows] = {}
 
     def open(self) -> None:
         """Start or adopt the server (or take the given one), and make the template if its migrations are new."""
@@ -111,6 +120,16 @@ class Cluster:
         """Return the name of a clone that is as new: one that was given back, or one more."""
         return self._idle.pop() if self._idle else self.clone(template)
 
+    def lend_like(self, name: str) -> str:
+        """Return the name of a clone of another data base than the template: an emptied one with its rows, or a new one."""
+        if not self._idle:
+            return self.clone(name)
+        if name not in self._rows:
+            self._rows[name] = _rows_of(self.url_of(name))
+        lent = self._idle.pop()
+        _fill(self.url_of(lent), self._rows[name])
+        return lent
+
     def take_back(self, name: str) -> None:
         """Empty a clone for the next who needs one; one that cannot be made as it was is dropped."""
         connections.close_all()
@@ -172,6 +191,7 @@ class Cluster:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+_COPY_OF_NO_ROWS = 21  # bytes: the header and the trailer
 # What migrations fill; nothing else has rows in a template.
 _KEPT = ("django_migrations", "django_content_type", "auth_permission")
 _SHAPE = """
@@ -213,6 +233,31 @@ def _what_fills(connection: "psycopg.Connection[tuple]") -> tuple[list[str], lis
     )
     used = [name for (name,) in sequences if not name.startswith(_KEPT)]
     return [name for (name,) in tables], used
+
+
+def _rows_of(url: str) -> Rows:
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = []
+        for name in _what_fills(connection)[0]:
+            with connection.cursor().copy(f"COPY {name} TO STDOUT (FORMAT binary)") as copied:
+                found = b"".join(copied)
+            if len(found) > _COPY_OF_NO_ROWS:
+                tables.append((name, found))
+        sequences = connection.execute(
+            "SELECT format('%I', sequencename), last_value FROM pg_sequences "
+            "WHERE schemaname = 'public' AND last_value IS NOT NULL"
+        ).fetchall()
+    return Rows(tables, [(name, value) for name, value in sequences if not name.startswith(_KEPT)])
+
+
+def _fill(url: str, rows: Rows) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for name, found in rows.tables:
+            with connection.cursor().copy(f"COPY {name} FROM STDIN (FORMAT binary)") as copying:
+                copying.write(found)
+        for name, value in rows.sequences:
+            connection.execute("SELECT setval(%s::regclass, %s)", [name, value])
 
 
 def migrations_digest() -> str:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from socket import socket
 from typing import Any
 
@@ -23,6 +24,8 @@ from tests.journeys import Journey, journey
 from tests.people import House
 from tests.settings import TEST_HOME
 from worka_site.embedded import Server, server_for
+
+_lent = count()
 
 
 @contextmanager
@@ -43,17 +46,17 @@ def serving(app: ASGIApp, listener: socket) -> Iterator[Server]:
 
 @contextmanager
 def database_from(cluster: Cluster, template: str) -> Iterator[str]:
-    """Work on a fresh clone of a data base, and throw it away."""
+    """Work on a data base like this one, and give it back."""
     before, heads = connections.settings["default"]["NAME"], settings.WORKA_TREE_HEADS
-    name = cluster.clone(template)
-    settings.WORKA_TREE_HEADS = TEST_HOME / f"{name}.jsonl"
+    name = cluster.lend_like(template)
+    settings.WORKA_TREE_HEADS = TEST_HOME / f"{name}-{next(_lent)}.jsonl"
     cluster.point_at(name)
     try:
         yield name
     finally:
         cluster.point_at(before)
         settings.WORKA_TREE_HEADS = heads
-        cluster.drop(name)
+        cluster.take_back(name)
 
 
 @dataclass

@@ -285,7 +285,7 @@ def test_a_request_has_an_id_and_a_host_that_is_not_ours_is_refused(serving):
 def test_the_agents_door_is_on_its_socket_and_nowhere_else(serving):
     door = serving.home / "run" / "door" / "door.sock"
 
-    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(door)), base_url="http://door") as agent:
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(door), verify=False), base_url="http://door") as agent:
         context, admin = agent.get("/agent/v1/context"), agent.get("/admin/login/")
 
     assert context.status_code == 401
