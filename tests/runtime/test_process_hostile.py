@@ -211,7 +211,7 @@ def test_an_agent_that_prints_without_end_fills_no_disk_and_its_first_and_last_w
 def test_a_log_can_be_read_while_the_agent_runs(bench: Workbench):
     name = bench.start("import time; print('so far'); time.sleep(600)")
 
-    assert bench.printed(name, "so far") == "so far\n"
+    assert bench.printed(name, "so far\n") == "so far\n"
 
 
 def test_a_program_that_is_not_there_is_an_exit_with_a_word(bench: Workbench):
