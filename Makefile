@@ -26,7 +26,9 @@ setup: ## Make .venv and install what the server needs (done by `up`)
 
 setup-dev: ## Install what developing and testing need as well (done by `test` and `check`)
 	@scripts/system-packages bwrap=bubblewrap unshare=util-linux git=git
-	@command -v chromium-browser >/dev/null 2>&1 || scripts/system-packages chromium=chromium
+	@command -v chromium-headless-shell chromium chromium-browser >/dev/null 2>&1 \
+		|| STRICT=1 scripts/system-packages chromium-headless-shell=chromium-headless-shell 2>/dev/null \
+		|| scripts/system-packages chromium=chromium
 	@command -v npm >/dev/null 2>&1 || scripts/system-packages npm=npm
 	@scripts/setup dev
 	@scripts/npm-packages

@@ -34,7 +34,8 @@ def _sandbox_missing() -> str:
 
 
 def _browser_missing() -> str:
-    return "" if shutil.which("chromium") or shutil.which("chromium-browser") else "chromium is not installed"
+    found = any(map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser")))
+    return "" if found else "chromium is not installed"
 
 
 def _node_missing() -> str:

@@ -22,7 +22,7 @@ def held(requester: Person, text: str) -> str:
     return number
 
 
-def open_approval(person: Person, number: str) -> Page:
+def open_approval(person: Person, number: str | int) -> Page:
     """Open the approval of a run from the inbox."""
     page = person.open("/admin/governance/gate/")
     page.locator("[data-row]", has_text=f"Run {number} ").locator("a.title").click()
@@ -61,9 +61,8 @@ def test_who_is_asked_reads_exactly_what_would_happen_and_says_yes_with_the_keyb
     approver.finds_nothing_wrong()
 
 
-def test_the_requester_reads_it_too_and_cannot_answer(people: Enter, repository: Path) -> None:
+def test_the_requester_reads_it_too_and_cannot_answer(people: Enter, waiting: int) -> None:
     requester = people("requester", width=390)
-    held(requester, f"Report on the repository {repository} since v1")
 
     page = requester.open("/admin/governance/gate/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Nothing waits for you")
@@ -133,9 +132,8 @@ def test_keys_walk_from_approval_to_approval_and_the_last_yes_is_compared_with_t
 
 
 def test_an_owner_verifies_the_ledger_and_proves_one_entry_outside_of_it(
-    people: Enter, repository: Path, house: Installation
+    people: Enter, waiting: int, house: Installation
 ) -> None:
-    held(people("requester"), f"Report on the repository {repository} since v1")
     owner = people("owner")
     page = owner.open("/admin/audit/auditevent/")
     page.get_by_role("button", name="Verify now").click()
@@ -206,11 +204,10 @@ def test_an_operator_freezes_the_workspace_and_lifts_it_again(people: Enter) -> 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_every_page_about_rules_and_proof_is_whole_on_real_rows(
-    people: Enter, repository: Path, width: int, theme: str
+    people: Enter, waiting: int, width: int, theme: str
 ) -> None:
-    number = held(people("requester"), f"Report on the repository {repository} since v1")
     operator = people("operator", width=width, theme=theme)
-    approval = open_approval(operator, number).url.removeprefix(operator.base)
+    approval = open_approval(operator, waiting).url.removeprefix(operator.base)
     page = operator.open("/admin/governance/policymanifest/")
     manifest = page.locator("[data-row] a.title").first.get_attribute("href")
     entry = operator.open("/admin/audit/auditevent/").locator("[data-row] a.title").last.get_attribute("href")
@@ -219,7 +216,7 @@ def test_every_page_about_rules_and_proof_is_whole_on_real_rows(
         for name in ("governance/gate", "governance/policymanifest", "governance/agent", "audit/auditevent")
     )
     pages = (f"/admin/{name}/" for name in ("freeze", "health", "policy/check", "ledger/verify"))
-    more = (f"/admin/governance/gate/?run={number}", "/admin/governance/gate/?need=decided", f"{manifest}?line=21")
+    more = (f"/admin/governance/gate/?run={waiting}", "/admin/governance/gate/?need=decided", f"{manifest}?line=21")
     for address in (approval, manifest, entry, *lists, *pages, *more):
         answer = operator.page.goto(f"{operator.base}{address}")
         assert answer and answer.status == 200

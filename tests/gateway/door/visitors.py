@@ -59,5 +59,7 @@ class Visitor:
 def visit(socket: Path, j: Journey, ref: str = "") -> Visitor:
     """Return the agent of the live job of a step, or the planner."""
     job = j.job(j.step(ref) if ref else None)
-    http = httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket), verify=False), base_url="http://door", timeout=30)
+    http = httpx2.Client(
+        transport=httpx2.HTTPTransport(uds=str(socket), verify=False), base_url="http://door", timeout=30
+    )
     return Visitor(http, mint_token(job), job)
