@@ -200,6 +200,8 @@ def run_facts(
 
     Jobs are runtime's: it hands in the live ones, by step and by run.
     """
+    if not runs:
+        return []
     ids = [run.pk for run in runs]
     gates = _gate_facts(ids)
     calls = _call_facts(ids, gates)

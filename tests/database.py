@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import django
@@ -125,9 +125,11 @@ class Cluster:
         if not self._idle:
             return self.clone(name)
         if name not in self._rows:
-            self._rows[name] = _rows_of(self.url_of(name))
+            with psycopg.connect(self.url_of(name)) as connection:
+                self._rows[name] = rows_in(connection)
         lent = self._idle.pop()
-        _fill(self.url_of(lent), self._rows[name])
+        with psycopg.connect(self.url_of(lent)) as connection:
+            fill(connection, self._rows[name])
         return lent
 
     def take_back(self, name: str) -> None:
@@ -235,29 +237,31 @@ def _what_fills(connection: "psycopg.Connection[tuple]") -> tuple[list[str], lis
     return [name for (name,) in tables], used
 
 
-def _rows_of(url: str) -> Rows:
-    with psycopg.connect(url, autocommit=True) as connection:
-        tables = []
-        for name in _what_fills(connection)[0]:
-            with connection.cursor().copy(f"COPY {name} TO STDOUT (FORMAT binary)") as copied:
-                found = b"".join(copied)
-            if len(found) > _COPY_OF_NO_ROWS:
-                tables.append((name, found))
-        sequences = connection.execute(
-            "SELECT format('%I', sequencename), last_value FROM pg_sequences "
-            "WHERE schemaname = 'public' AND last_value IS NOT NULL"
-        ).fetchall()
+def rows_in(connection: "psycopg.Connection[Any]") -> Rows:
+    """Return what is in a data base, as this connection sees it."""
+    tables = []
+    for name in _what_fills(connection)[0]:
+        with connection.cursor().copy(f"COPY {name} TO STDOUT (FORMAT binary)") as copied:
+            found = b"".join(copied)
+        if len(found) > _COPY_OF_NO_ROWS:
+            tables.append((name, found))
+    sequences = connection.execute(
+        "SELECT format('%I', sequencename), last_value FROM pg_sequences "
+        "WHERE schemaname = 'public' AND last_value IS NOT NULL"
+    ).fetchall()
     return Rows(tables, [(name, value) for name, value in sequences if not name.startswith(_KEPT)])
 
 
-def _fill(url: str, rows: Rows) -> None:
-    with psycopg.connect(url) as connection:
-        connection.execute("SET session_replication_role = replica")
-        for name, found in rows.tables:
-            with connection.cursor().copy(f"COPY {name} FROM STDIN (FORMAT binary)") as copying:
-                copying.write(found)
-        for name, value in rows.sequences:
-            connection.execute("SELECT setval(%s::regclass, %s)", [name, value])
+def fill(connection: "psycopg.Connection[Any]", rows: Rows) -> None:
+    """Put the rows of one data base into another, past its triggers: they ran where the rows were made."""
+    connection.execute("SET session_replication_role = replica")
+    for name, found in rows.tables:
+        with connection.cursor().copy(f"COPY {name} FROM STDIN (FORMAT binary)") as copying:
+            copying.write(found)
+    further = [
+        f"setval('{name}', greatest({value}, (SELECT last_value FROM {name})))" for name, value in rows.sequences
+    ]
+    connection.execute("SET session_replication_role = DEFAULT" + (f"; SELECT {', '.join(further)}" if further else ""))
 
 
 def migrations_digest() -> str:

@@ -43,9 +43,11 @@ class Journey:
     def tick(self, times: int = 3) -> None:
         """Turn the job plane, and perform what people have released, until nothing more happens at once."""
         for _ in range(times):
-            tasks.tick()
-            for pk in due_calls():
+            taken, due = tasks.tick(), due_calls()
+            for pk in due:
                 perform_released(pk)
+            if not taken and not due:
+                break
         if hasattr(self, "run"):
             self.run.refresh_from_db()
 

@@ -1,16 +1,19 @@
 """The people of the suite, and the workspace they meet in: ada asks, bob decides, carol audits, eve may see nothing."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db import connection
 
 from audit.principals import SYSTEM, Principal, person
 from governance.actions.manifests import activate_manifest, draft_manifest, submit_manifest
 from governance.actions.people import add_approvers, add_member, create_workspace
 from governance.actions.registry import sync_agents, sync_skills
 from governance.models import Workspace
+from tests.database import Rows, fill, rows_in
 from worka_site.seed import AGENTS, POLICIES, _skill
 
 
@@ -31,8 +34,45 @@ class House:
         return person(getattr(self, name))
 
 
-def build_house(slug: str = "acme", *, policy: str = "", skills: tuple[dict[str, Any], ...] = ()) -> House:
-    """Make a workspace with agents, skills, an active policy and its people, all through the real actions."""
+def build_house(
+    slug: str = "acme", *, policy: str = "", skills: tuple[dict[str, Any], ...] = (), anew: bool = False
+) -> House:
+    """Return a workspace with agents, skills, an active policy and its people, all made through the real actions.
+
+    Where nothing is there yet, rows that were made once in this process are put in again: it is ten times as fast. Whoever
+    has set the clock wants them `anew`.
+    """
+    if anew or not _is_blank() or not _is_superuser():
+        return _build(slug, policy, skills)
+    asked = (slug, policy, repr(skills))
+    connection.ensure_connection()
+    if asked in _built:
+        house, rows = _built[asked]
+        fill(connection.connection, rows)
+    else:
+        house = _build(slug, policy, skills)
+        _built[asked] = (house, rows_in(connection.connection))
+    return copy.deepcopy(_built[asked][0])
+
+
+_built: dict[tuple[str, ...], tuple[House, Rows]] = {}
+
+
+def _is_blank() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (TABLE governance_workspace) OR EXISTS (TABLE auth_user) OR EXISTS (TABLE audit_auditevent) "
+            "OR EXISTS (TABLE governance_skill) OR EXISTS (TABLE auth_group)"
+        )
+        return not cursor.fetchone()[0]
+
+
+def _is_superuser() -> bool:
+    """Say whether the suite may put rows past the triggers of the ledger."""
+    return connection.connection.info.parameter_status("is_superuser") == "on"
+
+
+def _build(slug: str, policy: str, skills: tuple[dict[str, Any], ...]) -> House:
     from gateway.connector import all_skills
 
     users = get_user_model().objects
