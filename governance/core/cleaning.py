@@ -84,7 +84,8 @@ _MARKDOWN: Any = re2.compile(r"!?\[([^\[\]]*)\]\(\s*((?:[^()\s]|\([^()\s]*\))*)\
 _URL: Any = re2.compile(
     r"(?i)\b(?:https?:[\\/]*|[a-z][a-z0-9+.\-]*:[\\/]{2,})[^\s<>\"'`|‹›()\[\]{}]+|\bwww\.[^\s<>\"'`|‹›()\[\]{}]+"
 )
-_SCRIPT: Any = re2.compile(r"(?i)\b((?:java|vb|live)script|data|file)(\s*:)(\s*(?:[a-z]+/|/|\S))")
+_SCRIPT: Any = re2.compile(r"(?i)\b((?:java|vb|live)script)\s*:(\s*\S)")
+_INLINE: Any = re2.compile(r"(?i)\b(data|file)\s*:(\s*(?:[a-z]+/|/))")
 _SLACK_ALL: Any = re2.compile(r"(?i)(^|[^A-Za-z0-9._%+\-])@(channel|here|everyone)\b")
 _STRICT_URL = re.compile(
     r"https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?)([/?#].*)?", re.IGNORECASE | re.DOTALL
@@ -152,15 +153,10 @@ def _links(text: str, rules: CleaningRules) -> str:
         bare = url.rstrip(".,;:!?*_~")
         return url if _is_allowed(bare, rules) else _as_text(url)
 
-    text = _URL.sub(link, text)
-    return str(_SCRIPT.sub(_unscripted, text))
-
-
-def _unscripted(found: Any) -> str:
-    scheme, after = found.group(1), found.group(3)
-    if scheme.lower() in ("data", "file") and not after.strip().endswith("/"):
-        return str(found.group(0))
-    return f"{scheme}[:]{after}"
+    text = str(_URL.sub(link, text))
+    for acts in (_SCRIPT, _INLINE):
+        text = str(acts.sub(r"\1[:]\2", text))
+    return text
 
 
 def _cut(text: str, most: int) -> str:

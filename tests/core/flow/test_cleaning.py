@@ -127,6 +127,19 @@ def test_nested_links_beyond_reason_are_still_dead(target):
     assert not re.search(r"\]\((?!hxxps)", shown)
 
 
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("data:javascript:alert(1)", "data:javascript[:]alert(1)"),
+        ("javascript:javascript:javascript:x", "javascript[:]javascript[:]javascript[:]x"),
+        ("file:data:text/html,x", "file:data[:]text/html,x"),
+        ("the data: see below", "the data: see below"),
+    ],
+)
+def test_a_scheme_behind_another_acts_no_more_than_the_first(hostile, shown):
+    assert clean_text(hostile, RULES) == shown
+
+
 # --- Laws
 
 BITS = st.sampled_from(
