@@ -28,7 +28,10 @@ def tick() -> int:
     if monotonic() - _beaten_at >= BEAT_EVERY_S:
         beat()
         _beaten_at = monotonic()
-    return advance_runs() + withdraw_unwanted() + reconcile_jobs()
+    taken = advance_runs() + withdraw_unwanted()
+    reconciled = reconcile_jobs()
+    # An attempt that was found dead may have ended its run: what else worked for it stops now, not at the next tick.
+    return taken + reconciled + (withdraw_unwanted() if reconciled else 0)
 
 
 def advance_runs() -> int:

@@ -103,14 +103,16 @@ class Stages:
 
     @contextmanager
     def new(self, template: str) -> Iterator[str]:
-        """Work on a clone that stays."""
+        """Work on a clone that stays; what is sealed in it is told outside at a place of its own."""
         name = self.cluster.clone(template)
-        before = connections.settings["default"]["NAME"]
+        before, heads = connections.settings["default"]["NAME"], settings.WORKA_TREE_HEADS
+        settings.WORKA_TREE_HEADS = TEST_HOME / f"{name}-{next(_lent)}.jsonl"
         self.cluster.point_at(name)
         try:
             yield name
         finally:
             self.cluster.point_at(before)
+            settings.WORKA_TREE_HEADS = heads
 
 
 def restored(stage: Stage, patch: pytest.MonkeyPatch) -> Journey:

@@ -286,7 +286,7 @@ def test_whatever_happens_the_rules_of_the_domain_hold(monkeypatch, tmp_path, se
     monkeypatch.setattr("gateway.tools.all_connectors", lambda: {"desk": Recording})
     monkeypatch.setattr("runtime.tasks.configured_backend", lambda: Actors.backend)
     with time_machine.travel(START - timedelta(days=1), tick=False):
-        Runs.house = build_house(policy=POLICY, skills=desk.SKILLS, anew=True)
+        Runs.house = build_house(policy=POLICY, skills=desk.SKILLS)
     Runs.reached = set()
 
     run_state_machine_as_test(

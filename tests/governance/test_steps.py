@@ -17,6 +17,7 @@ from governance.caller import JobOver
 from governance.core.result import parse_result
 from governance.models import Agent, Burn, Gate, SkillInvocation, SkillLock, Step
 from governance.payloads import open_value
+from runtime import tasks
 from runtime.actions import kill_job
 from runtime.core.jobs import OPEN_JOB, Ended
 from runtime.models import AgentJob
@@ -119,6 +120,20 @@ def test_a_job_that_ends_without_a_result_spends_a_retry_and_burns(j, ended, cod
     burn = Burn.objects.get()
     assert (burn.kind, burn.job_name, burn.step_id) == (kind, job.name, j.step("work").pk)
     assert (j.step("work").state, j.step("work").retries, j.run.state) == ("ready", 1, "running")
+
+
+def test_when_a_lost_job_ends_the_run_what_else_worked_for_it_is_stopped_at_once(j):
+    j.ask()
+    j.propose(step("one", ("a", "write", "forbidden")), step("two", ("b", "peek", "x")))
+    assert j.call("one", "a").state == "denied"
+    lost, other = j.job(j.step("one")), j.job(j.step("two"))
+    j.leave(lost, ended=Ended.LOST)
+
+    tasks.tick()
+
+    j.run.refresh_from_db()
+    other.refresh_from_db()
+    assert (j.run.state, other.wanted, other.unwanted_because) == ("refused", False, "the run is refused")
 
 
 def test_the_failure_of_an_older_attempt_changes_nothing(j, later):
