@@ -10,14 +10,11 @@ from gateway.remembering.writing import remember_runs
 from governance.models import Burn, Gate, SkillInvocation
 from governance.payloads import open_value
 from runtime.agents import daneel, ernest, hari
+from tests.agents.modelled import api, at_the_door, at_work, told, upstream
 from tests.desk import Desk
 from tests.gateway.fixtures import door_socket, planning, stages
-from tests.agents.modelled import api, at_the_door, at_work, told, upstream
 from tests.people import use_policy
 from tests.wire.messages_api import Turn, says, uses
-from worka.agent import Agent, Suspended
-from worka.errors import ApiError
-from worka.wire import Wire
 
 __all__ = ["api", "at_work", "door_socket", "planning", "stages", "upstream"]
 
