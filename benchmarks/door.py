@@ -72,7 +72,7 @@ def serve(socket: str) -> None:
     )
 
 
-def make_jobs(count: int) -> list[tuple[str, str]]:
+def make_jobs(count: int, policy: str = POLICY) -> list[tuple[str, str]]:
     """Make runs whose one step is running, and return a token for each with its job's name."""
     from django.conf import settings
     from django.contrib.auth import get_user_model
@@ -105,7 +105,7 @@ def make_jobs(count: int) -> list[tuple[str, str]]:
     add_approvers(workspace, "operators", [], by=SYSTEM, because="a benchmark")
     for scope, text in (
         (None, (POLICIES / "platform.yaml").read_text().replace("invocations: 2000", "invocations: 100000")),
-        (workspace.pk, POLICY),
+        (workspace.pk, policy),
     ):
         draft = draft_manifest(scope, text, by=SYSTEM)
         submit_manifest(draft.pk, by=SYSTEM, because="a benchmark")

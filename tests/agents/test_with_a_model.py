@@ -1,6 +1,5 @@
 """Hari, Ernest and Daneel with a model: the real agents at the real door, a scripted model behind it."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -11,16 +10,13 @@ from gateway.remembering.writing import remember_runs
 from governance.models import Burn, Gate, SkillInvocation
 from governance.payloads import open_value
 from runtime.agents import daneel, ernest, hari
-from runtime.tokens import mint_token
+from tests.agents.modelled import api, at_the_door, at_work, told, upstream
 from tests.desk import Desk
 from tests.gateway.fixtures import door_socket, planning, stages
 from tests.people import use_policy
-from tests.wire.messages_api import KEY, Turn, messages_api, says, uses
-from worka.agent import Agent, Suspended
-from worka.errors import ApiError
-from worka.wire import Wire
+from tests.wire.messages_api import Turn, says, uses
 
-__all__ = ["door_socket", "planning", "stages"]
+__all__ = ["api", "at_work", "door_socket", "planning", "stages", "upstream"]
 
 POLICY = """\
 version: 1
@@ -49,50 +45,10 @@ TELL = {
 PLAN = {"summary": "Look after the letters", "steps": [WORK, TELL]}
 
 
-@pytest.fixture(scope="module")
-def upstream():
-    with messages_api() as api:
-        yield api
-
-
-@pytest.fixture
-def api(upstream, settings):
-    upstream.will(says("Nothing to say"))
-    upstream.asked.clear()
-    settings.WORKA_MODEL_URL, settings.WORKA_MODEL_KEY, settings.WORKA_MODEL = upstream.url, KEY, "claude-test"
-    return upstream
-
-
 @pytest.fixture
 def j(planning, api):
     use_policy(planning.house.workspace, POLICY)
     return planning
-
-
-@pytest.fixture
-def at_work(door_socket):
-    """Let the agent of a live job do its work, in this process, and end the job as its process would."""
-
-    def work(j, agent, ref=""):
-        job = j.job(j.step(ref) if ref else None)
-        with at_the_door(door_socket, job) as conversation:
-            try:
-                agent.work(conversation)
-            except Suspended:
-                pass
-            except ApiError as refusal:
-                assert refusal.code == "job_over"
-        j.leave(job)
-        j.tick()
-
-    return work
-
-
-@contextmanager
-def at_the_door(socket, job):
-    wire = Wire(f"http+unix://{socket}", mint_token(job), patience_s=2)
-    yield Agent(wire, heartbeat_s=60)
-    wire.close()
 
 
 def planned(j, api, at_work, plan=PLAN):
@@ -100,12 +56,6 @@ def planned(j, api, at_work, plan=PLAN):
     at_work(j, hari)
     assert j.run.state == "running", j.run.reason
     api.asked.clear()
-
-
-def told(api, number=-1):
-    """Return what the model was told in its last message."""
-    content = api.asked[number]["messages"][-1]["content"]
-    return content if isinstance(content, str) else "\n".join(str(each.get("content")) for each in content)
 
 
 # --- Hari -----------------------------------------------------------------------------------------------------------
