@@ -1,16 +1,20 @@
-"""One bounded request to a service outside: no proxy from the environment, no redirects, no more time or bytes than told."""
+"""One bounded request to a connected service, by the one way out: no redirects, no more time or bytes than told."""
 
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import httpx2
+from django.conf import settings
+
+from gateway.egress.addresses import Goal, goal_of
+from gateway.egress.refused import NotReached as Unreached
+from gateway.egress.refused import Why
+from gateway.egress.transport import Transport
+from governance.core.egress import HTTP, Egress, Target
 
 MOST_BYTES = 8 * 1024**2
-CONNECT_S, SILENCE_S = 10.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +48,33 @@ def send(
 
     Raises NotReached, whose message never quotes what was sent.
     """
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise NotReached("there was no time left", was_sent=False)
-    timeout = httpx2.Timeout(min(left, SILENCE_S), connect=min(left, CONNECT_S))
-    # Until a connection stands, nothing can have been heard.
-    was_sent = False
     try:
-        with httpx2.Client(trust_env=False, verify=_authorities(), timeout=timeout, follow_redirects=False) as client:
+        transport = Transport(_where(goal_of(url)), deadline=deadline)
+        # The transport ends every wait at the deadline.
+        with httpx2.Client(transport=transport, trust_env=False, timeout=None, follow_redirects=False) as client:
             request = client.build_request(method, url, headers=dict(headers), params=params, json=json)
-            was_sent = True
             response = client.send(request, stream=True)
             try:
                 body = _read(response, deadline, most_bytes)
             finally:
                 response.close()
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol):
-        raise NotReached("it cannot be reached", was_sent=False) from None
-    except httpx2.LocalProtocolError:
-        raise NotReached("the request cannot be sent in this form", was_sent=False) from None
+    except Unreached as error:
+        inside = "; the operator names hosts inside the network in WORKA_INTERNAL_HOSTS"
+        raise NotReached(
+            f"{error}{inside if error.why == Why.NOT_PUBLIC else ''}", was_sent=error.may_be_heard
+        ) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError, ValueError) as error:
         # By its kind only: a protocol error may quote the header that it did not like.
-        raise NotReached(f"the request failed ({type(error).__name__})", was_sent=was_sent) from None
+        raise NotReached(
+            f"the request failed ({type(error).__name__})", was_sent=isinstance(error, httpx2.DecodingError)
+        ) from None
     return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
-@cache
-def _authorities() -> ssl.SSLContext:
-    # Reading them takes a tenth of a second.
-    return httpx2.create_ssl_context(trust_env=False)
+def _where(goal: Goal) -> Egress:
+    """Return what a connection may reach: the place that whoever connected it has named, and no other."""
+    is_inside = goal.host in settings.WORKA_INTERNAL_HOSTS
+    return Egress((("connection", (Target(goal.host, goal.scheme == HTTP and is_inside, is_inside, (goal.port,)),)),))
 
 
 def _read(response: httpx2.Response, deadline: float, most_bytes: int) -> bytes:

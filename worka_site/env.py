@@ -62,6 +62,11 @@ class Environment(ModelEnvironment, OutwardEnvironment):
         validation_alias="WORKA_MCP_HOSTS",
         description="Hosts, or host:port, at which MCP servers may be spoken to, separated by commas.",
     )
+    internal_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="WORKA_INTERNAL_HOSTS",
+        description="Hosts inside the network that connections may lead to, separated by commas; others must be public.",
+    )
 
     secret_key: str = Field(
         "", validation_alias="WORKA_SECRET_KEY", description="Signs sessions; empty: the file secret_key in WORKA_HOME."
@@ -198,7 +203,7 @@ class Environment(ModelEnvironment, OutwardEnvironment):
     def _split_paths(cls, value: Any) -> Any:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("allowed_hosts", "trusted_proxies", "mcp_hosts", "sinks", mode="before")
+    @field_validator("allowed_hosts", "trusted_proxies", "mcp_hosts", "internal_hosts", "sinks", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

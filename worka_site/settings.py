@@ -102,6 +102,7 @@ WORKA_PLAYBOOKS = PROJECT / "playbooks"
 WORKA_REPOSITORY_ROOTS = _env.repository_roots
 WORKA_MCP_ROOTS = _env.mcp_roots
 WORKA_MCP_HOSTS = _env.mcp_hosts
+WORKA_INTERNAL_HOSTS = _env.internal_hosts
 WORKA_MEMORY = _env.memory
 WORKA_MEMORY_DAYS = _env.memory_days
 WORKA_TICK_INTERVAL_S = _env.tick_interval_s

@@ -22,11 +22,14 @@ HOPELESS = frozenset({Why.BAD_ADDRESS, Why.NOT_ALLOWED, Why.NOT_PUBLIC, Why.TOO_
 
 
 class NotReached(Exception):
-    """Something outside was not reached, or did not answer as it should. The message is a sentence without secrets."""
+    """Something outside was not reached, or did not answer as it should. The message is a sentence without secrets.
 
-    def __init__(self, why: Why, message: str) -> None:
+    `may_be_heard` says whether anything of the request had left this machine.
+    """
+
+    def __init__(self, why: Why, message: str, *, may_be_heard: bool = False) -> None:
         super().__init__(message)
-        self.why = why
+        self.why, self.may_be_heard = why, may_be_heard
 
     @property
     def is_hopeless(self) -> bool:

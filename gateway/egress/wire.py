@@ -19,11 +19,15 @@ READ_MOST = 16 * 1024
 
 @dataclass(slots=True)
 class Bounds:
-    """What is left of one exchange: until when (`time.monotonic()`, s), and how many bytes until its head must be over."""
+    """What is left of one exchange: until when (`time.monotonic()`, s), and how many bytes until its head must be over.
+
+    `is_heard` says whether anything was written, so that the other side may have heard it.
+    """
 
     deadline: float
     head_left: int = HEAD_MOST
     is_head_over: bool = False
+    is_heard: bool = False
 
     def seconds(self) -> float:
         """Return the seconds left, or raise NotReached when there are none."""
@@ -41,8 +45,11 @@ class Bounds:
         return min(asked, READ_MOST, self.head_left)
 
 
+TOO_SLOW = (Why.TOO_SLOW, "the answer did not come in time")
+
+
 def too_slow() -> NotReached:
-    return NotReached(Why.TOO_SLOW, "the answer did not come in time")
+    return NotReached(*TOO_SLOW)
 
 
 class Wire(httpcore2.NetworkBackend):
@@ -91,7 +98,9 @@ class _Stream(httpcore2.NetworkStream):
         return found
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._bounds.seconds())
+        left = self._bounds.seconds()
+        self._bounds.is_heard = True
+        self._stream.write(buffer, left)
 
     def close(self) -> None:
         self._stream.close()

@@ -2,12 +2,17 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import httpx2
 
+from gateway.egress.addresses import goal_of
+from gateway.egress.asynchronous import AsyncTransport
+from gateway.egress.refused import NotReached
 from gateway.mcp.endpoint import Endpoint
 from gateway.mcp.meter import Meter
+from governance.core.egress import HTTP, Egress, Target
 
 
 class _Counted(httpx2.AsyncByteStream):
@@ -32,7 +37,11 @@ class _Bounded(httpx2.AsyncBaseTransport):
         self._inner, self._meter = inner, meter
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except NotReached as error:
+            self._meter.stop(f"it is not reached: {error}")
+            raise httpx2.ConnectError(str(error), request=request) from None
         if response.headers.get("content-encoding", "identity") != "identity":
             self._meter.stop("it sent a packed answer that nobody asked for")
         response.stream = _Counted(response.stream, self._meter)
@@ -43,9 +52,15 @@ class _Bounded(httpx2.AsyncBaseTransport):
 
 
 def client_for(endpoint: Endpoint, meter: Meter, *, seconds: float) -> httpx2.AsyncClient:
-    """Return the client that speaks to a server; where it may go was checked with the endpoint."""
+    """Return the client that speaks to a server: at the place of its endpoint, which the operator has named, and nowhere else.
+
+    Such a server may stand inside the house; a metadata service or a link-local address is never reached.
+    """
+    goal = goal_of(endpoint.url)
+    place = Target(goal.host, http=goal.scheme == HTTP, private=True, ports=(goal.port,))
+    transport = AsyncTransport(Egress((("MCP server", (place,)),)), deadline=monotonic() + seconds)
     return httpx2.AsyncClient(
-        transport=_Bounded(httpx2.AsyncHTTPTransport(), meter),
+        transport=_Bounded(transport, meter),
         headers={"accept-encoding": "identity"},
         timeout=max(0.1, seconds),
         follow_redirects=False,

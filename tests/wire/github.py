@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from django.test import override_settings
+
 DOCS = "https://docs.github.com/rest"
 TOKEN = "canary-7Qd2vX9mTz4Lw8Rk"
 REPO = "/repos/acme/orders"
@@ -194,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def github_stub() -> Iterator[GitHubStub]:
-    """Serve the stub on a port of this machine."""
+    """Serve the stub on a port of this machine, which is inside the house: the operator has named it."""
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
@@ -202,7 +204,8 @@ def github_stub() -> Iterator[GitHubStub]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield handler.stub
+        with override_settings(WORKA_INTERNAL_HOSTS=("127.0.0.1",)):
+            yield handler.stub
     finally:
         server.shutdown()
         thread.join(5)

@@ -20,6 +20,7 @@ from gateway.models import McpServer, McpTool
 from governance.actions.freezing import enable
 from governance.models import Skill
 from tests.gateway.mcp.shelf import tool
+from tests.gateway.names import Names
 from worka_site.seed import install
 
 pytestmark = pytest.mark.django_db
@@ -258,6 +259,19 @@ def test_a_server_that_cannot_be_reached_is_a_reason_and_changes_no_tool(known, 
     settings.WORKA_MCP_HOSTS = ()
     failed = failure_of(call, "shelf.echo", text="x")
     assert (failed.effect, str(failed.code)) == ("none", "unavailable") and "WORKA_MCP_HOSTS" in failed.recovery
+
+
+def test_a_named_host_that_leads_to_a_metadata_service_is_not_connected_to(known, accept, dora, settings, monkeypatch):
+    names = Names(monkeypatch)
+    names.lead("tools.example", ["169.254.169.254"])
+    settings.WORKA_MCP_HOSTS = ("tools.example",)
+    McpServer.objects.filter(pk=known.pk).update(url="https://tools.example/mcp")
+
+    assert refusal_of(discover, known.pk, by=dora, because="again") == "unavailable"
+
+    known.refresh_from_db()
+    assert "not reached" in known.error and "metadata" in known.error
+    assert names.connected == []
 
 
 FORBIDDEN = [
