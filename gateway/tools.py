@@ -16,6 +16,7 @@ from gateway.treasury.expanding import Expansion, expand
 from governance.actions.outcomes import Performed, record_outcome
 from governance.actions.work import Work, is_still_reserved
 from governance.core.masking import redact, redact_text
+from governance.core.schemas import compiled, schema_faults
 from governance.models import Artifact, SkillInvocation
 from governance.payloads import content_of
 
@@ -65,6 +66,12 @@ def _perform(work: Work) -> Performed:
             exception=_masked("".join(traceback.format_exception(error)), expansion),
         )
         return Performed(error=f"{work.skill} failed in a way it should not; the server's log has more", effect="maybe")
+    if not compiled(work.output_schema).accepts(outcome.output):
+        # Where, never what: the words of a fault would quote the output.
+        faults = schema_faults(work.output_schema, outcome.output)
+        places = ", ".join(fault.path or "/" for fault in faults[:3])
+        message = _masked(f"{work.skill} answered something else than its schema says, at {places}", expansion)
+        return Performed(error=message, effect="maybe")
     # Also the exact output, that goes to the agent: whatever the other side echoes, no secret comes in here.
     output = redact(outcome.output, (), expansion.secrets) if expansion else outcome.output
     return Performed(output=output, taint=outcome.taint)

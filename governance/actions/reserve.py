@@ -354,6 +354,7 @@ def _start(case: Case, call: SkillInvocation, lease_until: datetime, gate: Gate 
         maskers_among(case.standing.manifests),
         call.timeout_s,
         egress_among(case.standing.manifests),
+        case.skill.output_schema if case.skill else {},
     )
 
 

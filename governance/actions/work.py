@@ -36,6 +36,7 @@ class Work:
     maskers: frozenset[str]
     timeout_s: int
     egress: Egress = NOWHERE
+    output_schema: Mapping[str, Any] = field(default_factory=dict)
     reserved_at: float = field(default_factory=monotonic)
 
     @property

@@ -1,6 +1,6 @@
 """POST /skills: decided, gated and answered; the same call always in the same way."""
 
-from gateway.connector import SkillFailed
+from gateway.connector import Outcome, SkillFailed
 from governance.actions.freezing import disable, freeze_workspace, thaw_workspace
 from governance.models import Budget, Gate, Skill, SkillInvocation
 from tests.desk import POLICY, Desk
@@ -238,6 +238,20 @@ def test_a_skill_that_failed_without_effect_may_be_asked_again(ernest):
     assert (failed.status_code, failed.json()["code"], failed.json()["effect"]) == (502, "skill_failed", "none")
     assert failed.json()["final"] is False and "retry-after" in failed.headers
     assert ernest.post("/skills", {"call": "b"}).json()["output"] == {"said": "MORE"}
+
+
+def test_an_answer_that_is_not_what_the_skill_promised_goes_no_further(visitor_of, working, monkeypatch):
+    ernest, sender = visitor_of("look"), visitor_of("send")
+    monkeypatch.setattr(Desk, "call", lambda *_: Outcome(["a-strangers-value"]))
+
+    read, sent = ernest.post("/skills", {"call": "b"}), sender.post("/skills", {"call": "s"})
+
+    assert (read.status_code, read.json()["code"]) == (502, "skill_failed")
+    assert "something else than its schema says, at /" in read.json()["detail"]
+    # What may have been done is for people to say.
+    assert (sent.status_code, sent.json()["state"]) == (202, "unknown")
+    assert "a-strangers-value" not in read.text + sent.text
+    assert not SkillInvocation.objects.filter(run=working.run, output__isnull=False, state="succeeded").exists()
 
 
 def test_a_connector_that_breaks_says_nothing_of_its_inside(ernest):
