@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from audit.rows import Asked, Wanted, find_in_order
 from governance.core.snapshot import JobFact, RunFact
 from governance.core.states import RunState, StepState
-from governance.gather import run_facts
 from governance.models import Run
+from governance.run_facts import run_facts
 from runtime.core.jobs import OPEN_JOB
 from runtime.models import AgentJob
 

@@ -20,8 +20,9 @@ from gateway.remembering.queries import unremembered
 from governance.actions.wording import told
 from governance.core.masking import TOKEN
 from governance.core.states import InvocationState, PlanState
-from governance.gather import HEAVY_STEP, maskers_of
+from governance.gather import maskers_of
 from governance.models import Gate, Plan, Run, SkillInvocation, Step, Workspace
+from governance.run_facts import HEAVY_STEP
 
 log = structlog.get_logger(__name__)
 

@@ -18,9 +18,9 @@ from governance.actions.locks import lock_run, lock_step
 from governance.core.progress import deadline_on_release
 from governance.core.quorum import Threshold, may_vote, tally, vote_refused
 from governance.core.states import GateState, InvocationState
-from governance.gather import run_facts
 from governance.models import Consent, Gate, Plan, Run, SkillInvocation, Step, Vote
 from governance.payloads import value_of
+from governance.run_facts import run_facts
 from governance.voters import approver_members, vote_facts
 
 CONSENT_LASTS = timedelta(hours=1)

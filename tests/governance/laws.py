@@ -13,9 +13,9 @@ from audit.sealing import verify
 from governance.actions.work import payload_of
 from governance.core.explain import CODES, explain, explain_step
 from governance.core.states import OPEN_INVOCATION, OPEN_STEP
-from governance.gather import waits_of
 from governance.models import Budget, Consent, Gate, Plan, Run, Skill, SkillInvocation, Step, Vote
 from governance.models.base import Stateful
+from governance.run_facts import waits_of
 from runtime.core.jobs import OPEN_JOB
 from runtime.models import AgentJob
 from runtime.queries import snapshots

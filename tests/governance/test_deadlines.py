@@ -6,8 +6,8 @@ import pytest
 
 from governance.actions.votes import vote
 from governance.core.progress import FinishRun, next_moves
-from governance.gather import run_facts
 from governance.models import Run, SkillInvocation
+from governance.run_facts import run_facts
 from runtime.actions import finish_if_due
 from tests.desk import Desk, step
 
