@@ -49,6 +49,10 @@ class Memory(ABC):
     def forget(self, ids: Sequence[UUID]) -> None:
         """Erase entries; ids that it does not know are no error."""
 
+    def problem(self) -> str:
+        """Say what keeps it from doing all that it could, in a sentence without secrets, or nothing."""
+        return ""
+
 
 def all_memories() -> dict[str, type[Memory]]:
     """Return every memory by its name."""

@@ -43,13 +43,15 @@ def send(
     params: Mapping[str, str] | None = None,
     json: Any = None,
     most_bytes: int = MOST_BYTES,
+    may_be_inside: bool = False,
 ) -> Answer:
     """Send a request and return the answer, whatever its status; `deadline` is a moment of `time.monotonic()`, in s.
 
+    An address that a setting of the operator's names `may_be_inside`; others only if WORKA_INTERNAL_HOSTS names the host.
     Raises NotReached, whose message never quotes what was sent.
     """
     try:
-        transport = Transport(_where(goal_of(url)), deadline=deadline)
+        transport = Transport(_where(goal_of(url), may_be_inside=may_be_inside), deadline=deadline)
         # The transport ends every wait at the deadline.
         with httpx2.Client(transport=transport, trust_env=False, timeout=None, follow_redirects=False) as client:
             request = client.build_request(method, url, headers=dict(headers), params=params, json=json)
@@ -71,9 +73,9 @@ def send(
     return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
-def _where(goal: Goal) -> Egress:
+def _where(goal: Goal, *, may_be_inside: bool) -> Egress:
     """Return what a connection may reach: the place that whoever connected it has named, and no other."""
-    is_inside = goal.host in settings.WORKA_INTERNAL_HOSTS
+    is_inside = may_be_inside or goal.host in settings.WORKA_INTERNAL_HOSTS
     return Egress((("connection", (Target(goal.host, goal.scheme == HTTP and is_inside, is_inside, (goal.port,)),)),))
 
 

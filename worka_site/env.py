@@ -155,7 +155,7 @@ class Environment(ModelEnvironment, OutwardEnvironment):
     memory: str = Field(
         "builtin",
         validation_alias="WORKA_MEMORY",
-        description="How agents find what they remember of earlier runs: builtin, or off.",
+        description="How agents find what they remember of earlier runs: builtin (by words), meaning (by an embedder, too), or off.",
     )
     memory_days: int = Field(
         365,

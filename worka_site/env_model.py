@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from audit.core.addresses import address_problem
 from governance.core.prices import Price
 
 # The longest pattern that fits counts; a model that none fits cannot be called. What is not known by its own name is counted
@@ -59,6 +60,32 @@ class ModelEnvironment(BaseSettings):
         validation_alias="WORKA_MODEL_TIMEOUT_S",
         description="Seconds that one answer of a model may take.",
     )
+
+    embedder_url: str = Field(
+        "",
+        validation_alias="WORKA_EMBEDDER_URL",
+        description="An endpoint that speaks OpenAI's embeddings API, such as http://127.0.0.1:8080/v1; memories are then found by meaning, too.",
+    )
+    embedder_key: str = Field(
+        "", validation_alias="WORKA_EMBEDDER_KEY", description="The key for the embedder, where it wants one."
+    )
+    embedder_model: str = Field(
+        "", validation_alias="WORKA_EMBEDDER_MODEL", description="The embedder's model; needed with WORKA_EMBEDDER_URL."
+    )
+    embedder_closeness: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        validation_alias="WORKA_EMBEDDER_CLOSENESS",
+        description="How close in meaning a memory must be to be told (cosine, 0 to 1); what suits depends on the embedder's model.",
+    )
+
+    @field_validator("embedder_url")
+    @classmethod
+    def _may_be_asked(cls, value: str) -> str:
+        if value and (problem := address_problem(value)):
+            raise ValueError(f"it {problem}")
+        return value.rstrip("/")
 
     @field_validator("model_prices", mode="before")
     @classmethod

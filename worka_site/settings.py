@@ -116,6 +116,10 @@ WORKA_MODEL_KEY = _env.model_key
 WORKA_MODEL_PRICES = {pattern: Price.from_json(price) for pattern, price in _env.model_prices.items()}
 WORKA_MODEL_BETAS = _env.model_betas
 WORKA_MODEL_TIMEOUT_S = _env.model_timeout_s
+WORKA_EMBEDDER_URL = _env.embedder_url
+WORKA_EMBEDDER_KEY = _env.embedder_key
+WORKA_EMBEDDER_MODEL = _env.embedder_model
+WORKA_EMBEDDER_CLOSENESS = _env.embedder_closeness
 
 # --- Django ---------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from gateway.models.access import ApiKey, IdempotencyRecord
 from gateway.models.document import Document, DocumentVersion
 from gateway.models.llm import LlmCall
 from gateway.models.mcp import McpServer, McpTool
-from gateway.models.memory import MemoryEntry, RememberedRun
+from gateway.models.memory import MemoryEntry, MemoryVector, RememberedRun
 from gateway.models.treasury import Connection, Grant, Secret, SecretVersion
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "McpServer",
     "McpTool",
     "MemoryEntry",
+    "MemoryVector",
     "RememberedRun",
     "Secret",
     "SecretVersion",

@@ -50,6 +50,21 @@ class MemoryEntry(Row):
         return f"{self.agent_name}'s memory of {self.run}"
 
 
+class MemoryVector(models.Model):
+    """What an embedder made of a memory's text; it is told of a memory before that is a row, so nothing points at it."""
+
+    entry_id = models.UUIDField()
+    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="+")
+    namespace = models.CharField(max_length=64)
+    model = models.CharField(max_length=200)
+    vector = ArrayField(models.FloatField())
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["entry_id", "model"], name="one_vector_per_memory_and_model")]
+        indexes = [models.Index(fields=["workspace", "namespace", "model", "-created_at"], name="vector_by_namespace")]
+
+
 class RememberedRun(Row):
     """A run that was looked at for memories; it stays when they are erased, so that they do not come back."""
 

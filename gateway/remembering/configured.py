@@ -29,6 +29,8 @@ def memory_problem() -> str:
     if memory is None:
         return ""
     try:
+        if problem := memory.problem():
+            return problem
         memory.find(Question(NOBODY, "agent:nobody", "is anybody there", 1))
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, and what it says may quote what it was asked
         return f"{settings.WORKA_MEMORY} does not answer ({type(error).__name__}); runs go on without memories"

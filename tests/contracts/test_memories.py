@@ -10,11 +10,23 @@ from gateway.memory import Kept, Question, all_memories
 from gateway.models import MemoryEntry
 from governance.models import Workspace
 from tests.governance.by_hand import again, rows
+from tests.wire.embedder import KEY, MODEL, embedder
 
 pytestmark = pytest.mark.django_db
 EVERY = pytest.mark.parametrize("name", sorted(all_memories()))
 HARBOUR = "Asked: Sort the letters about harbour fees"
 GARDEN = "Asked: Plant roses in the garden"
+
+
+@pytest.fixture(scope="module")
+def words():
+    with embedder() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _with_an_embedder(words, settings):
+    settings.WORKA_EMBEDDER_URL, settings.WORKA_EMBEDDER_KEY, settings.WORKA_EMBEDDER_MODEL = words.url, KEY, MODEL
 
 
 @pytest.fixture
@@ -41,8 +53,8 @@ def kept():
     return make
 
 
-def test_the_memory_of_this_release_is_there():
-    assert "builtin" in all_memories()
+def test_the_memories_of_this_release_are_there():
+    assert sorted(all_memories()) == ["builtin", "meaning"]
 
 
 @EVERY

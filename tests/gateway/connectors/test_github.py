@@ -9,6 +9,7 @@ import pytest
 
 from audit.core.canonical import canonical
 from audit.core.codes import Code
+from gateway import outgoing
 from gateway.connector import CallContext, SkillFailed, UsedConnection
 from gateway.connectors.github import Github
 from tests.wire.github import TOKEN, file_of, github_stub, issue
@@ -162,7 +163,7 @@ def test_a_write_of_unknown_outcome_is_said_to_be_one(call, github):
 
 def test_an_answer_that_has_no_end_is_cut_off(call, github, monkeypatch):
     monkeypatch.setattr("gateway.outgoing.MOST_BYTES", 1000)
-    monkeypatch.setattr("gateway.outgoing.send.__kwdefaults__", {"params": None, "json": None, "most_bytes": 1000})
+    monkeypatch.setattr("gateway.outgoing.send.__kwdefaults__", {**outgoing.send.__kwdefaults__, "most_bytes": 1000})
     github.answers.append((200, {}, b"[" + b" " * 5000))
 
     assert "more than 1,000 bytes" in str(failure(call, "list_issues"))
