@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from gateway.embedding import MOST_TEXTS, NoVectors, embed
-from gateway.memories.builtin import Builtin
 from gateway.memory import Kept, Memory, Question
 from gateway.models import MemoryVector
+from gateway.remembering.words import find_by_words
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +37,7 @@ NEAREST = """
 
 
 class Meaning(Memory):
-    """The words of `builtin`, and vectors of an embedder beside them."""
-
-    def __init__(self) -> None:
-        self._words = Builtin()
+    """The words that the rows' own index finds, and vectors of an embedder beside them."""
 
     def keep(self, entries: Sequence[Kept]) -> None:
         """Store a vector of each entry; raises when the embedder gives none, so that it is tried again later."""
@@ -61,7 +58,7 @@ class Meaning(Memory):
     def find(self, question: Question) -> list[UUID]:
         """Return what either way finds, what both find first."""
         found: dict[UUID, float] = defaultdict(float)
-        for way in (self._words.find(question), self._near(question)):
+        for way in (find_by_words(question), self._near(question)):
             for place, pk in enumerate(way, 1):
                 found[pk] += 1 / (RANKED_LATE + place)
         return sorted(found, key=lambda pk: -found[pk])[: question.most]
