@@ -163,9 +163,11 @@ class Cluster:
             self._drop(connection, name)
 
     def point_at(self, name: str) -> None:
-        """Let Django work on this data base, in every thread."""
+        """Let Django work on this data base, in every thread, with the options that the settings give every connection."""
         connections.close_all()
-        connections.settings["default"].update({**database_settings(self.url_of(name)), "NAME": name})
+        found = database_settings(self.url_of(name))
+        del found["OPTIONS"]
+        connections.settings["default"].update({**found, "NAME": name})
 
     def _use(self, url: str) -> None:
         self.url = url

@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 from django.db import DataError, connection, transaction
 from django.utils.timezone import now
+from psycopg import _queries
 
 from audit.models import AuditEvent
 from audit.principals import SYSTEM
-from audit.rows import Asked, Wanted, along, find_in_order, insert, swap, together
+from audit.rows import Asked, Wanted, along, find, find_in_order, insert, swap, together
 from audit.transition import Overtaken, born, transition
 from tests.audit.lamps import Lamp, LampState, hang
 
@@ -143,3 +144,26 @@ def test_what_is_too_long_is_refused_and_never_cut(committed_lamps):
 
     assert not connection.in_atomic_block
     assert Lamp.objects.get().colour == "white"
+
+
+def test_a_row_is_read_as_the_orm_would_read_it(lamps):
+    lamp = Lamp(state=LampState.DARK, colour="blue")
+    insert(lamp)
+
+    read, known = find(Lamp, pk=lamp.pk), Lamp.objects.get()
+
+    assert read == known == lamp
+    assert {**vars(read), "_state": 0} == {**vars(known), "_state": 0}
+    assert vars(read._state) == vars(known._state)
+    assert not read.get_deferred_fields()
+
+
+def test_how_a_long_statement_is_read_is_remembered(lamps):
+    before = _queries._query2pg.cache_info().hits
+
+    for _ in range(3):
+        with together():
+            for _ in range(30):
+                insert(Lamp(state=LampState.DARK))
+
+    assert _queries._query2pg.cache_info().hits >= before + 2

@@ -6,12 +6,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import jwt
+import time_machine
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.utils.timezone import now
 
-from audit.keys import ring
+from audit.keys import KeyRing, ring
 from audit.principals import SYSTEM
 from governance.actions.runs import cancel_run
 from governance.models import Gate, Run, SkillInvocation
@@ -60,6 +61,21 @@ def test_the_same_claims_signed_here_by_hand_open_it_too(ernest):
     ernest.token = signed(claims(ernest.job))
 
     assert ernest.post("/heartbeat", {}).status_code == 200
+
+
+def test_a_token_that_was_good_a_moment_ago_ends_when_it_says(ernest):
+    ernest.token = signed(claims(ernest.job, exp=now() + timedelta(seconds=20)))
+    assert ernest.post("/heartbeat", {}).status_code == 200
+
+    with time_machine.travel(now() + timedelta(seconds=31), tick=False):
+        refused(ernest, ernest.token)
+
+
+def test_a_token_that_was_good_a_moment_ago_dies_with_its_key(ernest, monkeypatch):
+    assert ernest.post("/heartbeat", {}).status_code == 200
+
+    monkeypatch.setattr(KeyRing, "token_keys", lambda self: [("another", Ed25519PrivateKey.generate())])
+    refused(ernest, ernest.token)
 
 
 OTHER_CLAIMS = [
