@@ -54,7 +54,7 @@ format: setup-dev ## Format the code and mend what can be mended
 
 lock: setup-dev ## Compile requirements/*.in into hashed *.txt
 	@for name in setup dev; do $(COMPILE) requirements/$$name.in -o requirements/$$name.txt; done
-	@for name in base agent; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in base agent mem0; do $(COMPILE) -c requirements/dev.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 docs: setup-dev ## Write the generated pages of docs/reference again
 	@$(RUN) manage.py generate_docs

@@ -47,7 +47,7 @@ class Memory(ABC):
 
     @abstractmethod
     def forget(self, ids: Sequence[UUID]) -> None:
-        """Erase entries; ids that it does not know are no error."""
+        """Erase entries; ids that it does not know are no error. Asked of every memory there is, configured or not."""
 
     def problem(self) -> str:
         """Say what keeps it from doing all that it could, in a sentence without secrets, or nothing."""

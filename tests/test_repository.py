@@ -241,7 +241,7 @@ def test_no_page_loads_anything_from_elsewhere():
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["base", "dev", "agent", "setup"])
+@pytest.mark.parametrize("name", ["base", "dev", "agent", "mem0", "setup"])
 def test_every_locked_requirement_has_hashes_and_every_wanted_one_is_locked(name: str):
     locked = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     pins = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", locked, flags=re.MULTILINE).strip())

@@ -26,6 +26,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 LONGEST_SOCKET_PATH = 103
 
 
+def quiet_libraries(home: Path) -> None:
+    """Set what libraries read from the environment when they are imported: mem0 (an extra) is to tell nobody of its use."""
+    os.environ["MEM0_TELEMETRY"] = "False"
+    os.environ["MEM0_DIR"] = str(home / "mem0")
+
+
 class BadEnvironment(SystemExit):
     """The environment cannot be used; the message says which variable, why, and what to do."""
 
@@ -155,7 +161,7 @@ class Environment(ModelEnvironment, OutwardEnvironment):
     memory: str = Field(
         "builtin",
         validation_alias="WORKA_MEMORY",
-        description="How agents find what they remember of earlier runs: builtin (by words), meaning (by an embedder, too), or off.",
+        description="How agents find what they remember of earlier runs: builtin (by words), meaning (by an embedder, too), mem0 (an extra, docs/how-to/memories.md), or off.",
     )
     memory_days: int = Field(
         365,

@@ -8,10 +8,11 @@ from csp.constants import NONE, SELF
 
 from audit.core.addresses import is_loopback
 from governance.core.prices import Price
-from worka_site.env import PROJECT, database_settings, environment
+from worka_site.env import PROJECT, database_settings, environment, quiet_libraries
 from worka_site.logs import logging_settings
 
 _env = environment()
+quiet_libraries(_env.home)
 
 LOCK_TIMEOUT_S = 15
 

@@ -1,5 +1,6 @@
 """Which memory this deployment has, and how it is."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,6 +20,12 @@ NOBODY = UUID(int=0)
 def configured_memory() -> Memory | None:
     """Return the memory that is configured, None when it is off; a name that nobody knows is a `KeyError`."""
     return None if settings.WORKA_MEMORY == OFF else all_memories()[settings.WORKA_MEMORY]()
+
+
+def forget_everywhere(ids: Sequence[UUID]) -> None:
+    """Let every memory there is forget, not the configured one alone: another may have been it before; raises what they raise."""
+    for each in all_memories().values():
+        each().forget(ids)
 
 
 def memory_problem() -> str:

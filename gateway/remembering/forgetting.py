@@ -11,7 +11,7 @@ from audit.core.refusals import Refused
 from audit.ledger import record
 from audit.principals import Principal
 from gateway.models import MemoryEntry, RememberedRun
-from gateway.remembering.configured import configured_memory
+from gateway.remembering.configured import forget_everywhere
 from gateway.treasury.authority import asker_named
 from governance.core.permissions import Verb
 from governance.core.states import RunState
@@ -71,14 +71,12 @@ def _forget(workspace: Workspace, which: Q, runs: Q, about: dict[str, Any], *, b
 
 
 def _forget_outside(ids: list[Any]) -> None:
-    """Let the memory forget, last in the transaction: what it cannot forget now stays here, to be erased again."""
+    """Let the memories forget, last in the transaction: what they cannot forget now stays here, to be erased again."""
     try:
-        memory = configured_memory()
-        if memory is not None:
-            memory.forget(ids)
+        forget_everywhere(ids)
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         raise Refused(
-            f"the memory does not answer ({type(error).__name__}), so nothing is erased",
+            f"a memory does not answer ({type(error).__name__}), so nothing is erased",
             code=Code.UNAVAILABLE,
             recovery="Look at the health page, and erase again.",
         ) from None

@@ -15,7 +15,7 @@ from audit.principals import SYSTEM
 from gateway.core.episodes import LONGEST_EPISODE, RunStory, StepStory, episode, namespace_of
 from gateway.memory import Kept, Memory
 from gateway.models import MemoryEntry, RememberedRun
-from gateway.remembering.configured import configured_memory
+from gateway.remembering.configured import configured_memory, forget_everywhere
 from gateway.remembering.queries import unremembered
 from governance.actions.wording import told
 from governance.core.masking import TOKEN
@@ -43,7 +43,7 @@ def remember_runs() -> int:
     memory = configured_memory()
     if memory is None:
         return 0
-    _expire(memory)
+    _expire()
     began = now()
     for pk in [pk for pk, until in _resting.items() if until <= began]:
         del _resting[pk]
@@ -136,14 +136,14 @@ def _story(run: Run, plan: Plan, steps: Sequence[Step]) -> RunStory:
     )
 
 
-def _expire(memory: Memory) -> None:
+def _expire() -> None:
     """Erase memories whose time is over, some at a time."""
     over = MemoryEntry.objects.filter(expires_at__lte=now()).values_list("pk", "workspace_id")[:500]
     by_workspace: dict[UUID, list[UUID]] = defaultdict(list)
     for pk, workspace_id in over:
         by_workspace[workspace_id].append(pk)
     for workspace_id, ids in by_workspace.items():
-        memory.forget(ids)
+        forget_everywhere(ids)
         with transaction.atomic():
             gone, _ = MemoryEntry.objects.filter(pk__in=ids).delete()
             workspace = Workspace.objects.get(pk=workspace_id)

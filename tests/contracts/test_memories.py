@@ -1,5 +1,6 @@
 """Every memory there is keeps the contract: it finds what is about the question, in its workspace and namespace, and forgets."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,10 @@ from gateway.memory import Kept, Question, all_memories
 from gateway.models import MemoryEntry
 from governance.models import Workspace
 from tests.governance.by_hand import again, rows
-from tests.wire.embedder import KEY, MODEL, embedder
+from tests.wire.embedder import KEY, MODEL, embedder, mem0_opened
 
 pytestmark = pytest.mark.django_db
-EVERY = pytest.mark.parametrize("name", sorted(all_memories()))
+EVERY = pytest.mark.parametrize("memory", sorted(all_memories()), indirect=True)
 HARBOUR = "Asked: Sort the letters about harbour fees"
 GARDEN = "Asked: Plant roses in the garden"
 
@@ -22,11 +23,6 @@ GARDEN = "Asked: Plant roses in the garden"
 def words():
     with embedder() as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def _with_an_embedder(words, settings):
-    settings.WORKA_EMBEDDER_URL, settings.WORKA_EMBEDDER_KEY, settings.WORKA_EMBEDDER_MODEL = words.url, KEY, MODEL
 
 
 @pytest.fixture
@@ -53,13 +49,20 @@ def kept():
     return make
 
 
+@pytest.fixture
+def memory(request, db, words, settings):
+    """Each memory there is, with an embedder at hand."""
+    settings.WORKA_EMBEDDER_URL, settings.WORKA_EMBEDDER_KEY, settings.WORKA_EMBEDDER_MODEL = words.url, KEY, MODEL
+    with mem0_opened() if request.param == "mem0" else nullcontext():
+        yield all_memories()[request.param]()
+
+
 def test_the_memories_of_this_release_are_there():
-    assert sorted(all_memories()) == ["builtin", "meaning"]
+    assert sorted(all_memories()) == ["builtin", "meaning", "mem0"]
 
 
 @EVERY
-def test_it_finds_what_is_about_the_question_in_its_own_namespace_best_first_and_no_more_than_asked(name, kept):
-    memory = all_memories()[name]()
+def test_it_finds_what_is_about_the_question_in_its_own_namespace_best_first_and_no_more_than_asked(memory, kept):
     wanted = kept(memory, HARBOUR)
     also = kept(memory, "Asked: Which fees are due for a letter?")
     for text, more in ((GARDEN, {}), (HARBOUR, {"namespace": "agent:ernest"}), (HARBOUR, {"foreign": True})):
@@ -77,8 +80,7 @@ def test_it_finds_what_is_about_the_question_in_its_own_namespace_best_first_and
 
 
 @EVERY
-def test_what_it_has_forgotten_it_does_not_find(name, kept):
-    memory = all_memories()[name]()
+def test_what_it_has_forgotten_it_does_not_find(memory, kept):
     first, second = kept(memory, HARBOUR), kept(memory, HARBOUR)
 
     memory.forget([first, uuid7()])

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from django.db import connection
 
 from audit.core.ids import uuid7
 from gateway import embedding
@@ -17,7 +16,7 @@ from gateway.remembering.configured import memory_problem
 from gateway.remembering.forgetting import forget_run
 from tests import desk
 from tests.journeys import journey
-from tests.wire.embedder import KEY, MODEL, embedder
+from tests.wire.embedder import KEY, MODEL, demand_pgvector, embedder
 
 pytestmark = pytest.mark.django_db
 
@@ -40,10 +39,7 @@ def words(server, settings):
 
 @pytest.fixture
 def pgvector(words):
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')")
-        if not cursor.fetchone()[0]:
-            pytest.xfail("this server has no pgvector: memories are found by their words")
+    demand_pgvector()
 
 
 @pytest.fixture

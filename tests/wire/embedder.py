@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
+import pytest
+from django.db import connection
+from psycopg import sql
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.memories import mem0
 from tests.gateway.live import serving
 
 KEY = "an-embedders-key-of-these-tests"
@@ -39,6 +44,30 @@ EMPTY = {
     "is",
     "asked",
 }
+
+
+def demand_pgvector() -> None:
+    """Let a test fail as expected where the server has no pgvector; to be called with a data base at hand."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')")
+        if not cursor.fetchone()[0]:
+            pytest.xfail("this server has no pgvector")
+
+
+@contextmanager
+def mem0_opened() -> Iterator[None]:
+    """Let mem0 have a table in this data base, and leave none: what puts a test's rows in again knows those of migrations."""
+    demand_pgvector()
+    mem0._opened.cache_clear()
+    yield
+    with psycopg.connect(mem0._conninfo(), autocommit=True) as own:
+        own.execute("SET lock_timeout = '5s'")
+        tables = own.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE %s", [f"{mem0.TABLE}%"]).fetchall()
+        for (name,) in tables:
+            own.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    if mem0._opened.cache_info().currsize:
+        mem0._store(SIZE).vector_store.connection_pool.close()
+        mem0._opened.cache_clear()
 
 
 def vector_of(text: str) -> list[float]:
