@@ -76,7 +76,7 @@ def reserve(caller: Caller, body: Mapping[str, Any]) -> Reserved:
 
 def settle(call: LlmCall, ended: Ended) -> LlmCall:
     """Write down how a call ended, and what it cost."""
-    return settle_model_call(call.pk, ended, prices=settings.WORKA_MODEL_PRICES)
+    return settle_model_call(call.run_id, call.pk, ended, prices=settings.WORKA_MODEL_PRICES)
 
 
 def sweep() -> int:

@@ -13,12 +13,12 @@ from audit.core.canonical import digest
 from audit.core.codes import Code
 from audit.core.refusals import Refused
 from audit.principals import SYSTEM
-from audit.rows import insert, lock, together
+from audit.rows import Wanted, find_in_order, insert, together
 from audit.transition import born, transition
 from gateway.models import LlmCall
 from governance.actions.budgets import reserve_spending, settle_spending
 from governance.actions.decisions import as_denial, store_gate
-from governance.actions.locks import lock_attempt, lock_run
+from governance.actions.locks import lock_attempt_and_read
 from governance.actions.wording import told
 from governance.caller import Caller
 from governance.core.facts import CALL_MODEL
@@ -26,8 +26,8 @@ from governance.core.masking import TOKEN
 from governance.core.model_request import estimated_input
 from governance.core.prices import Price, Usage, cost_usd, dearest, price_of
 from governance.core.states import ModelCallState
-from governance.gather import judge
-from governance.models import Gate
+from governance.gather import judge, standing_asked, standing_in
+from governance.models import Gate, Run
 
 LEASE_GRACE = timedelta(seconds=30)
 LONGEST_ERROR = 500
@@ -62,7 +62,7 @@ def reserve_model_call(
     caller: Caller, body: Mapping[str, Any], *, provider: str, prices: Mapping[str, Price], timeout: timedelta
 ) -> Reserved:
     """Decide on a model call, reserve the most that it can cost, and store the intent. A denial is a value, and committed."""
-    run, step = lock_attempt(caller)
+    run, step, (standing,) = lock_attempt_and_read(caller, standing_asked(caller.agent, caller.workspace_id))
     model, price = str(body["model"]), price_of(str(body["model"]), prices)
     tokens_in, tokens_out = estimated_input(body), int(body["max_tokens"])
     args: dict[str, Any] = {
@@ -72,7 +72,9 @@ def reserve_model_call(
         "tools": sorted(str(tool["name"]) for tool in body.get("tools", ()))[:100],
         "digest": digest(dict(body)),
     }
-    request, decision, micros = judge(caller, run, step, CALL_MODEL, model=model, args=args)
+    request, decision, micros = judge(
+        caller, run, step, CALL_MODEL, standing=standing_in(standing), model=model, args=args
+    )
     code, reason = (Code(decision.code), decision.reason) if decision.effect != "allow" else (None, "")
     usd = dearest(tokens_in, tokens_out, price)
     if code is None and price is None:
@@ -109,39 +111,43 @@ def reserve_model_call(
 
 
 @transaction.atomic
-def settle_model_call(call_id: UUID, ended: Ended, *, prices: Mapping[str, Price]) -> LlmCall:
-    """Write down how a model call ended and count what it cost; one that was settled already stays as it is."""
-    found = LlmCall.objects.only("run_id").get(pk=call_id)
-    run = lock_run(found.run_id)
-    call = lock(LlmCall, call_id)
-    if call.state != ModelCallState.RUNNING:
-        return call
+def settle_model_call(run_id: UUID, call_id: UUID, ended: Ended, *, prices: Mapping[str, Price]) -> LlmCall:
+    """Write down how a model call of a run ended and count what it cost; one that was settled already stays as it is."""
+    _, call = find_in_order(Wanted(Run, {"pk": run_id}), Wanted(LlmCall, {"pk": call_id, "run": run_id}))
+    if call is None:
+        raise LlmCall.DoesNotExist(f"the run {run_id} has no model call {call_id}")
+    found: LlmCall = call
+    return found if found.state != ModelCallState.RUNNING else _settle(found, ended, prices)
+
+
+def _settle(call: LlmCall, ended: Ended, prices: Mapping[str, Price]) -> LlmCall:
     usage = ended.usage
     usd = call.reserved_usd if usage is None else cost_usd(usage, price_of(call.model, prices))
     tokens = call.reserved_tokens if usage is None else usage.tokens
-    settle_spending(
-        run.pk, reserved_usd=call.reserved_usd, reserved_tokens=call.reserved_tokens, usd=usd, tokens=tokens
-    )
     counted = usage or NOTHING
     error = dict(ended.error) if ended.error else None
     if error is not None:
         error["message"] = told(str(error.get("message", "")), (TOKEN,), LONGEST_ERROR)
-    transition(
-        call,
-        ended.event,
-        by=SYSTEM,
-        because=error["message"] if error else "the model answered",
-        details={"cost_usd": usd, "tokens": tokens, "counted": usage is not None},
-        input_tokens=counted.input_tokens,
-        output_tokens=counted.output_tokens,
-        cache_write_tokens=counted.cache_write_tokens,
-        cache_read_tokens=counted.cache_read_tokens,
-        cost_usd=usd,
-        stop_reason=ended.stop_reason[:32],
-        request_id=ended.request_id[:80],
-        error=error,
-        finished_at=clock(),
-    )
+    with together():
+        settle_spending(
+            call.run_id, reserved_usd=call.reserved_usd, reserved_tokens=call.reserved_tokens, usd=usd, tokens=tokens
+        )
+        transition(
+            call,
+            ended.event,
+            by=SYSTEM,
+            because=error["message"] if error else "the model answered",
+            details={"cost_usd": usd, "tokens": tokens, "counted": usage is not None},
+            input_tokens=counted.input_tokens,
+            output_tokens=counted.output_tokens,
+            cache_write_tokens=counted.cache_write_tokens,
+            cache_read_tokens=counted.cache_read_tokens,
+            cost_usd=usd,
+            stop_reason=ended.stop_reason[:32],
+            request_id=ended.request_id[:80],
+            error=error,
+            finished_at=clock(),
+        )
     return call
 
 
@@ -149,10 +155,10 @@ def settle_lost_calls(prices: Mapping[str, Price]) -> int:
     """Count every model call whose lease is over in full: who made it is gone, and the provider may have answered."""
     late = LlmCall.objects.filter(state=ModelCallState.RUNNING, lease_until__lt=clock())
     lost = 0
-    for pk in list(late.values_list("pk", flat=True)[:100]):
+    for run_id, pk in list(late.values_list("run_id", "pk")[:100]):
         why = {"code": "lost", "message": "who made the call is gone, and its answer with it"}
         try:
-            settle_model_call(pk, Ended("lose", error=why), prices=prices)
+            settle_model_call(run_id, pk, Ended("lose", error=why), prices=prices)
             lost += 1
         except Refused:
             continue  # it was settled after all

@@ -80,9 +80,11 @@ def limits_among(manifests: Iterable[CompiledManifest]) -> Limits:
     return strictest(manifest.limits for manifest in manifests)
 
 
-def judge(caller: Caller, run: Run, step: Step | None, action: str, **facts: Any) -> tuple[Request, Decision, int]:
+def judge(
+    caller: Caller, run: Run, step: Step | None, action: str, *, standing: Standing | None = None, **facts: Any
+) -> tuple[Request, Decision, int]:
     """Decide on a request that calls no skill; also return its facts, and the microseconds that deciding took."""
-    standing = standing_of(caller.agent, run.workspace_id)
+    standing = standing or standing_of(caller.agent, run.workspace_id)
     taint = frozenset(step.taint if step else run.taint)
     request = _request(standing, caller, run, action=action, taint=taint, **facts)
     decision, micros = decide_by(standing.manifests, request)

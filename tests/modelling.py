@@ -30,7 +30,7 @@ def settle(
 ) -> LlmCall:
     """Let a call end as it did."""
     return settle_model_call(
-        call.pk, Ended(event, usage, "end_turn" if event == "succeed" else "", error=error), prices=PRICES
+        call.run_id, call.pk, Ended(event, usage, "end_turn" if event == "succeed" else "", error=error), prices=PRICES
     )
 
 

@@ -103,8 +103,7 @@ def settle_spending(
         tokens,
         scope,
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(SETTLE_SPENDING, values)
+    along(SETTLE_SPENDING, values)
 
 
 def _move(scope: UUID, *, reserved: int, spent: int) -> None:

@@ -44,15 +44,28 @@ def lock_attempt_and_call(
 
 def lock_attempt(caller: Caller) -> tuple[Run, Step | None]:
     """Lock the caller's run and step, or refuse with `job_over` when its attempt is not the one that is wanted."""
-    run = lock_run(caller.run_id)
+    run, step, _ = lock_attempt_and_read(caller)
+    return run, step
+
+
+def lock_attempt_and_read(caller: Caller, *also: Asked) -> tuple[Run, Step | None, Sequence[Any]]:
+    """Do as `lock_attempt`, and read what else is asked for, in one exchange with the server."""
+    locked: list[Wanted[Any]] = [Wanted(Run, {"pk": caller.run_id})]
+    if caller.step_id is not None:
+        locked.append(Wanted(Step, {"pk": caller.step_id}))
+    run, *found = find_in_order(*locked, *also)
+    if run is None:
+        raise Run.DoesNotExist(f"there is no run {caller.run_id}")
     if caller.step_id is None:
         _demand_time(run)
         if run.state != RunState.PLANNING:
             raise JobOver(f"the run is {run.state}, so nobody is asked to plan")
-        return run, None
-    step = lock_step(caller.step_id)
+        return run, None, found
+    step, *read = found
+    if step is None:
+        raise Step.DoesNotExist(f"there is no step {caller.step_id}")
     _demand_attempt(caller, run, step)
-    return run, step
+    return run, step, read
 
 
 def _lock_call(run_id: UUID, step_id: UUID, call: dict[str, Any], *also: Wanted[Any] | Asked) -> list[Any]:

@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.desk import step
 from tests.journeys import journey
+from tests.modelling import POLICY, answered
 
 pytestmark = pytest.mark.django_db
 
@@ -22,3 +23,16 @@ def test_a_gated_call_costs_few_statements(monkeypatch):
     statements = [query["sql"] for query in asked if "SAVEPOINT" not in query["sql"]]
     # Two of them find the agent that calls, and are the test's own.
     assert len(statements) <= 2 + 11, "\n".join(s[:120] for s in statements)
+
+
+def test_a_model_call_costs_few_statements(monkeypatch):
+    j = journey(monkeypatch, policy=POLICY)
+    j.ask()
+    j.propose(step("look", ("a", "peek", "letters")))
+    answered(j)
+
+    with CaptureQueriesContext(connection) as asked:
+        answered(j)
+
+    statements = [query["sql"] for query in asked if "SAVEPOINT" not in query["sql"]]
+    assert len(statements) <= 2 + 8, "\n".join(s[:120] for s in statements)
