@@ -77,7 +77,7 @@ def test_what_means_the_same_in_other_words_is_found(j, pgvector):
     assert memory_problem() == ""
 
 
-def test_an_embedder_that_is_down_is_told_and_words_still_find(j, words):
+def test_an_embedder_that_is_down_is_told_and_words_still_find(j, words, pgvector):
     run = done(j, "Sort the letters about harbour fees")
     words.status = 503
 
