@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.sandbox]
 
 ATTEMPTS, PATIENCE_S = 2, 60
 POLICY = desk.POLICY.replace(
-    "step: {attempts: 3, backoff: 1s}", f"step: {{attempts: {ATTEMPTS}, backoff: 0s, timeout: 2s}}"
+    "step: {attempts: 3, backoff: 1s}", f"step: {{attempts: {ATTEMPTS}, backoff: 0s, timeout: 20s}}"
 )
 MODEST = {"memory_bytes": 96 * 2**20, "pids": 24, "disk_bytes": 12 * 2**20}
 
@@ -91,7 +91,7 @@ def hosts_file() -> Iterator[str]:
 
 def working(monkeypatch: pytest.MonkeyPatch, bench: Workbench, code: str) -> Journey:
     """Return a journey whose one step is at work, by a real process of this code."""
-    j = journey(monkeypatch, policy=POLICY)
+    j = journey(monkeypatch, policy=POLICY.replace("20s", "1s") if "sleep" in code else POLICY)
     j.backend = Divided(bench.backend)
     monkeypatch.setattr(tasks, "configured_backend", lambda: j.backend)
     Agent.objects.filter(name="hari").update(command=["planner"])
