@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.core.addresses import address_problem
 from governance.core.addresses import METADATA, why_not
 
 PRIVATE = {
@@ -55,3 +56,18 @@ def test_what_may_be_reached_without_leave_is_global_for_the_standard_library_to
     if not why_not(address, may_be_private=False):
         assert address.is_global
         assert not (address.is_multicast or address.is_reserved or address.is_loopback or address.is_link_local)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://[::1", "is no address"),
+        ("https://x.example:port/", "is no address"),
+        ("ftp://x.example/", "http"),
+        ("https:///x", ""),
+    ],
+)
+def test_where_nothing_may_be_sent_is_said_without_the_address(url, problem):
+    said = address_problem(url)
+
+    assert said and problem in said and "x.example" not in said

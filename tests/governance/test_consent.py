@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.utils.timezone import now
 
 from audit.core.codes import Code
 from audit.models import AuditEvent
@@ -10,7 +11,7 @@ from gateway.tasks import perform_released
 from governance.actions.registry import sync_skills
 from governance.actions.reserve import request_call, reserve_released
 from governance.actions.votes import vote
-from governance.models import Budget, Consent, Gate, Plan, SkillInvocation, Step
+from governance.models import Budget, Consent, Gate, Plan, Run, SkillInvocation, Step
 from governance.payloads import seal_value
 from tests import desk
 from tests.desk import Desk, step
@@ -203,3 +204,15 @@ def test_a_planned_call_is_denied_when_policy_denies_it_by_now(planned):
 
     assert (answer.state, answer.code) == ("denied", Code.POLICY_DENIED)
     assert not Consent.objects.exclude(used_at=None).exists() and Desk.done == []
+
+
+def test_what_was_released_is_not_performed_while_its_run_is_late_and_nothing_is_used_up(j):
+    call = released(j)
+    Run.objects.filter(pk=j.run.pk).update(deadline_at=now())
+
+    assert reserve_released(call.pk) is None
+
+    call.refresh_from_db()
+    assert (call.state, call.gate.state) == ("released", "approved")
+    assert desk.Desk.done == [] and not Consent.objects.exclude(used_at=None).exists()
+    assert Budget.objects.get(scope=j.run.pk, kind="invocations").reserved == 0

@@ -103,6 +103,30 @@ def test_what_changed_is_shown_as_a_difference_and_decided_with_a_reason(j, shel
     assert "1 tool" not in words(dora.get(PAGE)) and "0 tools accepted" in words(dora.get(PAGE))
 
 
+def test_a_tool_that_nobody_relies_on_is_known_as_it_is_served_now_and_a_refused_one_stays_so(j, shelf):
+    dora, tool, by = visit(j.house.dora), McpTool.objects.get(), j.house.by("dora")
+    changed = Definition("echo", "Mails it.", {"type": "object"}, None, {})
+
+    store_discovery(shelf.pk, "2026-07-28", [changed], {}, by=by, because="again")
+    tool.refresh_from_db()
+    assert (tool.state, tool.digest, tool.served, tool.reason) == (
+        "discovered", changed.digest, None, "the server changed its description, annotations",
+    )  # fmt: skip
+    press(dora, tool, "refuse", because="no mails")
+    store_discovery(shelf.pk, "2026-07-28", [ECHO], {}, by=by, because="again")
+    tool.refresh_from_db()
+    assert (tool.state, tool.digest, tool.served_digest) == ("refused", changed.digest, ECHO.digest)
+
+    assert [(e.facts.get("digest"), e.facts.get("served_digest")) for e in AuditEvent.objects.filter(type="mcp_tool.change")] == [
+        (changed.digest, None), (None, ECHO.digest),
+    ]  # fmt: skip
+    for event in ("disable", "disable", "enable", "enable"):
+        press(dora, shelf, event)
+    assert [e.type for e in AuditEvent.objects.filter(type__in=("mcp_server.disable", "mcp_server.enable"))] == [
+        "mcp_server.disable", "mcp_server.enable",
+    ]  # fmt: skip
+
+
 def test_a_server_that_is_not_allowed_is_said_beside_what_was_sent(j):
     dora = visit(j.house.dora)
 

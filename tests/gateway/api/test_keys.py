@@ -7,8 +7,10 @@ import time_machine
 from django.utils.timezone import now
 from rest_framework.test import APIClient
 
+from audit.core.refusals import Refused
+from audit.models import AuditEvent
 from audit.principals import SYSTEM
-from gateway.actions import revoke_key
+from gateway.actions import create_key, revoke_key
 from gateway.keys import digest_of
 from gateway.limiting import _limiter
 from gateway.models import ApiKey
@@ -262,3 +264,14 @@ def test_a_key_of_the_first_start_is_made_once_from_its_text(world):
     seed_api_key(world.house.workspace, world.people["olga"], text, by=SYSTEM, because="the first start")
 
     assert get(f"Bearer {text}").status_code == 200
+
+
+def test_the_text_of_a_key_is_one_and_revoking_it_twice_is_once(world):
+    text = world.key("ada")
+    for wrong in ("wk_short_secret", "xk_prefix_" + "s" * 43, "wk__" + "s" * 43):
+        with pytest.raises(Refused, match="a key reads wk_"):
+            create_key(world.house.workspace, by=SYSTEM, label="a test", scopes=[], user=world.house.ada, text=wrong)
+
+    first = revoke_key(key_row(text).pk, by=SYSTEM, because="lost").revoked_at
+    assert revoke_key(key_row(text).pk, by=world.house.by("dora"), because="again").revoked_at == first
+    assert [entry.because for entry in AuditEvent.objects.filter(type="api_key.revoke")] == ["lost"]
