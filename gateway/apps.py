@@ -9,11 +9,12 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.keys import register_rewrap
+        from gateway.connector import out_of_bounds
         from gateway.signing_in import listen
         from gateway.treasury.resolving import resolve
         from gateway.treasury.sealing import rewrap_secrets
         from governance.connections import register
 
         listen()
-        register(resolve)
+        register(resolve, out_of_bounds)
         register_rewrap("secrets", rewrap_secrets)

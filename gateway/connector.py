@@ -139,6 +139,10 @@ class Connector(ABC):
     def call(self, verb: str, arguments: Json, context: CallContext) -> Outcome:
         """Perform the skill `<this connector>.<verb>` and return what came of it, or raise `SkillFailed`."""
 
+    def out_of_bounds(self, verb: str, arguments: Json, egress: Egress) -> str:
+        """Say what of a call may not be reached, or nothing; asked when it is decided, and goes nowhere to find out."""
+        return ""
+
 
 def all_connectors() -> dict[str, type[Connector]]:
     """Return every connector by its name."""
@@ -159,6 +163,13 @@ def service_of(skill: str) -> Service | None:
     """Return the service that a skill goes out to, None where it needs no connection or its connector is not here."""
     connector = all_connectors().get(skill.partition(".")[0])
     return connector.service if connector else None
+
+
+def out_of_bounds(skill: str, arguments: Mapping[str, Any], egress: Egress) -> str:
+    """Say what of a skill's call policy lets nobody reach, or nothing."""
+    name, _, verb = skill.partition(".")
+    connector = all_connectors().get(name)
+    return connector().out_of_bounds(verb, dict(arguments), egress) if connector else ""
 
 
 def digest_of(spec: SkillSpec) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from governance.core.egress import Egress
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFact:
@@ -40,13 +42,17 @@ class NoConnection:
 # What a skill with this input would go out through in a workspace; None where it needs no connection.
 Resolve = Callable[[UUID, str, str, Mapping[str, Any]], "ConnectionFact | NoConnection | None"]
 
+# What of a skill's call policy lets nobody reach, or nothing.
+Bounds = Callable[[str, Mapping[str, Any], Egress], str]
+
 _resolve: Resolve | None = None
+_bounds: Bounds | None = None
 
 
-def register(resolve: Resolve) -> None:
-    """Say who knows the connections: the gateway, at start."""
-    global _resolve
-    _resolve = resolve
+def register(resolve: Resolve, bounds: Bounds) -> None:
+    """Say who knows the connections and the way out: the gateway, at start."""
+    global _resolve, _bounds
+    _resolve, _bounds = resolve, bounds
 
 
 def connection_for(
@@ -54,3 +60,8 @@ def connection_for(
 ) -> ConnectionFact | NoConnection | None:
     """Return the connection that a call would use now, why there is none, or None where it needs none."""
     return _resolve(workspace_id, skill, side_effect, value) if _resolve else None
+
+
+def out_of_bounds(skill: str, value: Mapping[str, Any], egress: Egress) -> str:
+    """Say what of a call policy lets nobody reach, or nothing: nobody is asked about what cannot go out anyway."""
+    return _bounds(skill, value, egress) if _bounds else ""

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from email.message import Message
 from time import monotonic
+from typing import Any
 
 from audit.core.codes import Code
 from gateway.connector import CallContext, Connector, Json, Outcome, SkillFailed, SkillSpec
-from gateway.egress.addresses import LONGEST_URL
+from gateway.egress.addresses import LONGEST_URL, goal_of
 from gateway.egress.fetching import Fetched, fetch
 from gateway.egress.refused import NotReached, Why
 from gateway.pages import Page, bounded, decoded, read_html
+from governance.core.egress import Egress, may_reach
 from governance.core.wording import excerpt
 
 BYTES, BYTES_MOST = 1024 * 1024, 4 * 1024 * 1024
@@ -92,6 +94,19 @@ class Http(Connector):
             raise SkillFailed(str(failure), code=_code_of(failure), recovery=_recovery_of(failure)) from None
         except Exception as error:
             raise SkillFailed(f"http.{verb} was given what it cannot read ({type(error).__name__})") from error
+
+    def out_of_bounds(self, verb: str, arguments: Json, egress: Egress) -> str:
+        """Say that policy does not list the host of an address."""
+        url = arguments.get("url")
+        return _where_not(url, egress) if isinstance(url, str) else ""
+
+
+def _where_not(url: Any, egress: Egress) -> str:
+    try:
+        goal = goal_of(url)
+    except NotReached:
+        return ""  # said with its reason when it is performed: an address that is none is no matter of policy
+    return may_reach(egress, goal.scheme, goal.host, goal.port).because
 
 
 def _get(arguments: Json, context: CallContext) -> Json:

@@ -29,6 +29,7 @@ from governance.actions.locks import lock_attempt_and_call, lock_call
 from governance.actions.taint import grow_taint
 from governance.actions.work import LEASE_GRACE, CallAnswer, Work
 from governance.caller import Caller
+from governance.connections import out_of_bounds
 from governance.core.evaluate import Decision
 from governance.core.facts import Request
 from governance.core.masking import redact
@@ -156,6 +157,8 @@ def _decide_new(case: Case, faults: tuple[Fault, ...]) -> CallAnswer:
         return _denied(case, request, decision, micros)
     if case.unconnected:
         return _deny(case, Code.NO_CONNECTION, case.unconnected, request, decision, micros)
+    if beyond := out_of_bounds(case.skill_name, case.input, egress_among(case.standing.manifests)):
+        return _denied(case, request, as_denial(decision, Code.POLICY_DENIED, beyond), micros)
     consent = (
         consent_ahead(case.step, case.call_id, case.payload_digest, case.now) if decision.effect == "hold" else None
     )

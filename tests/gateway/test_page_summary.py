@@ -129,3 +129,25 @@ def test_a_list_that_was_shortened_after_the_yes_holds(j, site):
     call = performed(j, "get")
     assert (call.state, site.asked) == ("failed", [])
     assert "127.0.0.1 may not be reached: the workspace's policy does not list it" in call.error["message"]
+
+
+def test_nobody_is_asked_about_a_page_that_policy_lets_nobody_reach(j, site):
+    plan(j, "Summarise https://elsewhere.example/orders")
+
+    answered = j.call("page", "get")
+
+    assert (answered.state, str(answered.code)) == ("denied", "policy_denied")
+    assert answered.reason == "elsewhere.example may not be reached: the platform's policy does not list it"
+    gate = Gate.objects.get(run=j.run, action="skill.invoke")
+    assert (gate.effect, gate.state, gate.code, gate.reason) == ("deny", "denied", "policy_denied", answered.reason)
+    assert performed(j, "get").state == "denied" and site.asked == []
+    assert j.call("page", "get").state == "denied"  # the same answer, however often
+    assert not Gate.objects.filter(run=j.run, state="waiting").exists()
+    j.finish("page", "failed")
+    j.tick()
+    assert j.run.state == "refused"
+
+
+def test_what_is_no_address_is_not_called_a_matter_of_policy(j):
+    plan(j, "Summarise http://127.1/orders")
+    assert j.call("page", "get").state == "held"
