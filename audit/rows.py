@@ -192,7 +192,7 @@ def _row_of(
     values = list(found)
     for place, column, converter in converters:
         values[place] = converter(values[place], column, db)
-    # What `from_db` does for a whole row, without its per-field setters and signals: a third of what a read costs.
+    # What `from_db` does for a whole row, without its setters and signals for each field.
     row = model.__new__(model)
     row._state = ModelState()
     row._state.adding, row._state.db = False, db.alias

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from email.message import Message
 from time import monotonic
-from typing import Any
 
 from audit.core.codes import Code
 from gateway.connector import CallContext, Connector, Json, Outcome, SkillFailed, SkillSpec
@@ -17,6 +16,7 @@ from governance.core.wording import excerpt
 BYTES, BYTES_MOST = 1024 * 1024, 4 * 1024 * 1024
 TEXT_MOST = 256 * 1024
 READING_S = 5.0
+LIST_IT = "Whoever writes policy can list the host under `egress`, in the workspace's manifest and the platform's."
 
 HTML = frozenset({"text/html", "application/xhtml+xml"})
 # What is text although it is not called that.
@@ -101,12 +101,13 @@ class Http(Connector):
         return _where_not(url, egress) if isinstance(url, str) else ""
 
 
-def _where_not(url: Any, egress: Egress) -> str:
+def _where_not(url: str, egress: Egress) -> str:
     try:
         goal = goal_of(url)
     except NotReached:
         return ""  # said with its reason when it is performed: an address that is none is no matter of policy
-    return may_reach(egress, goal.scheme, goal.host, goal.port).because
+    reach = may_reach(egress, goal.scheme, goal.host, goal.port)
+    return "" if reach.is_allowed else f"{reach.because}. {LIST_IT}"
 
 
 def _get(arguments: Json, context: CallContext) -> Json:
@@ -157,7 +158,7 @@ def _code_of(failure: NotReached) -> Code:
 def _recovery_of(failure: NotReached) -> str:
     match failure.why:
         case Why.NOT_ALLOWED:
-            return "Whoever writes policy can list the host under `egress`, in the workspace's manifest and the platform's."
+            return LIST_IT
         case Why.NO_SUCH_NAME | Why.NO_CONNECTION | Why.TOO_SLOW:
             return "Try again later, or look whether the address is right."
         case _:

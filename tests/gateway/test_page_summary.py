@@ -137,7 +137,10 @@ def test_nobody_is_asked_about_a_page_that_policy_lets_nobody_reach(j, site):
     answered = j.call("page", "get")
 
     assert (answered.state, str(answered.code)) == ("denied", "policy_denied")
-    assert answered.reason == "elsewhere.example may not be reached: the platform's policy does not list it"
+    assert answered.reason == (
+        "elsewhere.example may not be reached: the platform's policy does not list it. "
+        "Whoever writes policy can list the host under `egress`, in the workspace's manifest and the platform's."
+    )
     gate = Gate.objects.get(run=j.run, action="skill.invoke")
     assert (gate.effect, gate.state, gate.code, gate.reason) == ("deny", "denied", "policy_denied", answered.reason)
     assert performed(j, "get").state == "denied" and site.asked == []

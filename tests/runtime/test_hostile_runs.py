@@ -3,10 +3,12 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from audit.models import AuditEvent
 from gateway.models import Document
@@ -16,7 +18,7 @@ from runtime.models import AgentJob
 from tests import desk
 from tests.fakes import FakeBackend
 from tests.journeys import Journey, journey
-from tests.runtime.conftest import Workbench, processes_of
+from tests.runtime.conftest import Listener, Workbench, processes_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sandbox]
 
@@ -103,10 +105,21 @@ def working(monkeypatch: pytest.MonkeyPatch, bench: Workbench, code: str) -> Jou
 
 @pytest.mark.parametrize(("code", "kind", "said"), AGENTS.values(), ids=AGENTS.keys())
 def test_it_is_stopped_tried_again_and_ends_its_run_with_a_reason(
-    monkeypatch: pytest.MonkeyPatch, bench: Workbench, hosts_file: str, settings: Any, code: str, kind: str, said: str
+    monkeypatch: pytest.MonkeyPatch,
+    bench: Workbench,
+    listen: Callable[[str], Listener],
+    hosts_file: str,
+    settings: Any,
+    code: str,
+    kind: str,
+    said: str,
 ) -> None:
     settings.WORKA_JOB_LIMITS = {**settings.WORKA_JOB_LIMITS, **MODEST}
-    place = f"{settings.DATABASES['default']['HOST']}/.s.PGSQL.{settings.DATABASES['default']['PORT'] or 5432}"
+    where = connection.settings_dict
+    place = f"{where['HOST']}/.s.PGSQL.{where['PORT'] or 5432}"
+    if not where["HOST"].startswith("/"):  # the data base of this run is on TCP: a socket that is there in its place
+        place = listen(str(bench.home / "pg.sock")).path
+    assert Path(place).is_socket()
     j = working(monkeypatch, bench, code.replace("HOSTS_FILE", hosts_file).replace("DATABASE_SOCKET", place))
 
     until = time.monotonic() + PATIENCE_S
