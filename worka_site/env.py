@@ -26,12 +26,6 @@ PROJECT = Path(__file__).resolve().parent.parent
 LONGEST_SOCKET_PATH = 103
 
 
-def quiet_libraries(home: Path) -> None:
-    """Set what libraries read from the environment when they are imported: mem0 (an extra) is to tell nobody of its use."""
-    os.environ["MEM0_TELEMETRY"] = "False"
-    os.environ["MEM0_DIR"] = str(home / "mem0")
-
-
 class BadEnvironment(SystemExit):
     """The environment cannot be used; the message says which variable, why, and what to do."""
 
@@ -300,6 +294,12 @@ def environment() -> Environment:
 def set_default(name: str, value: str) -> None:
     """Set a variable for this process and its children unless it is set already."""
     os.environ.setdefault(name, value)
+
+
+def quiet_libraries(home: Path) -> None:
+    """Set what libraries read from the environment when they are imported: mem0 (an extra) is to tell nobody of its use."""
+    os.environ["MEM0_TELEMETRY"] = "False"
+    os.environ["MEM0_DIR"] = str(home / "mem0")
 
 
 def server_environment(**extra: str) -> dict[str, str]:

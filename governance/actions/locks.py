@@ -50,30 +50,31 @@ def lock_attempt(caller: Caller) -> tuple[Run, Step | None]:
 
 def lock_attempt_and_read(caller: Caller, *also: Asked) -> tuple[Run, Step | None, Sequence[Any]]:
     """Do as `lock_attempt`, and read what else is asked for, in one exchange with the server."""
-    locked: list[Wanted[Any]] = [Wanted(Run, {"pk": caller.run_id})]
-    if caller.step_id is not None:
-        locked.append(Wanted(Step, {"pk": caller.step_id}))
-    run, *found = find_in_order(*locked, *also)
-    if run is None:
-        raise Run.DoesNotExist(f"there is no run {caller.run_id}")
     if caller.step_id is None:
+        run, *read = _lock_in_order([Wanted(Run, {"pk": caller.run_id})], *also)
         _demand_time(run)
         if run.state != RunState.PLANNING:
             raise JobOver(f"the run is {run.state}, so nobody is asked to plan")
-        return run, None, found
-    step, *read = found
-    if step is None:
-        raise Step.DoesNotExist(f"there is no step {caller.step_id}")
+        return run, None, read
+    run, step, *read = _lock_in_order(_run_and_step(caller.run_id, caller.step_id), *also)
     _demand_attempt(caller, run, step)
     return run, step, read
 
 
 def _lock_call(run_id: UUID, step_id: UUID, call: dict[str, Any], *also: Wanted[Any] | Asked) -> list[Any]:
-    found = find_in_order(
-        Wanted(Run, {"pk": run_id}), Wanted(Step, {"pk": step_id}), Wanted(SkillInvocation, call), *also
-    )
-    if found[0] is None or found[1] is None:
-        raise (Run if found[0] is None else Step).DoesNotExist(f"there is no run {run_id} with a step {step_id}")
+    return _lock_in_order(_run_and_step(run_id, step_id), Wanted(SkillInvocation, call), *also)
+
+
+def _run_and_step(run_id: UUID, step_id: UUID) -> list[Wanted[Any]]:
+    return [Wanted(Run, {"pk": run_id}), Wanted(Step, {"pk": step_id})]
+
+
+def _lock_in_order(must: Sequence[Wanted[Any]], *also: Wanted[Any] | Asked) -> list[Any]:
+    """Lock what must be there, then read what may be, in one exchange; raises DoesNotExist."""
+    found = find_in_order(*must, *also)
+    for wanted, row in zip(must, found, strict=False):
+        if row is None:
+            raise wanted.model.DoesNotExist(f"there is no {wanted.model._meta.verbose_name} {wanted.where['pk']}")
     return found
 
 

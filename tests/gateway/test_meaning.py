@@ -14,8 +14,8 @@ from gateway.models import MemoryEntry, MemoryVector
 from gateway.remembering import writing
 from gateway.remembering.configured import memory_problem
 from gateway.remembering.forgetting import forget_run
-from tests import desk
 from tests.journeys import journey
+from tests.remembering import done, of
 from tests.wire.embedder import KEY, MODEL, demand_pgvector, embedder
 
 pytestmark = pytest.mark.django_db
@@ -48,23 +48,8 @@ def j(monkeypatch):
     return journey(monkeypatch)
 
 
-def done(j, text):
-    """Let a run come to its end and be remembered."""
-    run = j.ask(text)
-    j.propose(desk.step("tell", agent="daneel"))
-    j.finish("tell", output={"text": "done"})
-    j.tick()
-    assert j.run.state == "succeeded"
-    writing.remember_runs()
-    return run
-
-
 def find(j, text, namespace="agent:hari", most=5):
     return Meaning().find(Question(j.house.workspace.pk, namespace, text, most))
-
-
-def of(run, namespace="agent:hari"):
-    return MemoryEntry.objects.get(run=run, namespace=namespace).pk
 
 
 def test_what_means_the_same_in_other_words_is_found(j, pgvector):

@@ -16,8 +16,8 @@ from gateway.models import MemoryEntry
 from gateway.remembering import writing
 from gateway.remembering.configured import memory_problem
 from gateway.remembering.forgetting import forget_run
-from tests import desk
 from tests.journeys import journey
+from tests.remembering import done, of
 from tests.wire.embedder import KEY, MODEL, embedder, mem0_opened
 from worka_site.env import PROJECT
 
@@ -44,23 +44,8 @@ def j(monkeypatch, words):
     return journey(monkeypatch)
 
 
-def done(j, text):
-    """Let a run come to its end and be remembered."""
-    run = j.ask(text)
-    j.propose(desk.step("tell", agent="daneel"))
-    j.finish("tell", output={"text": "done"})
-    j.tick()
-    assert j.run.state == "succeeded"
-    writing.remember_runs()
-    return run
-
-
 def find(j, text, namespace="agent:hari", most=5):
     return Mem0().find(Question(j.house.workspace.pk, namespace, text, most))
-
-
-def of(run, namespace="agent:hari"):
-    return MemoryEntry.objects.get(run=run, namespace=namespace).pk
 
 
 def kept_of(pk):
