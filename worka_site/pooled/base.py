@@ -15,7 +15,7 @@ from psycopg_pool import ConnectionPool
 ASK_AFTER_S = 1.0
 
 # psycopg remembers how it reads a statement of up to 50 values, and reads longer ones anew each time, because an ORM's long
-# ones seldom come again. Ours do: what a gated call writes (audit/rows.py) has 150 values, and reading it was a twentieth of
+# ones seldom come again. Ours do: what a gated call writes (audit/rows.py) has 115 values, and reading it was a twentieth of
 # the call. Where a later psycopg knows these names no more, it is that much slower and nothing else.
 _queries.MAX_CACHED_STATEMENT_LENGTH, _queries.MAX_CACHED_STATEMENT_PARAMS = 16_384, 256
 
