@@ -141,9 +141,8 @@ class Streamed:
                 async for part in self._parts:
                     content = self._note(part)
                     if part.is_last:
-                        await self._settle(
-                            Ended("succeed", self._usage or NOTHING, self._stop_reason, self._request_id)
-                        )
+                        # Who never says what it used is counted in full.
+                        await self._settle(Ended("succeed", self._usage, self._stop_reason, self._request_id))
                     yield content
         except (ModelFailed, TimeoutError) as error:
             failure = _as_failure(error)

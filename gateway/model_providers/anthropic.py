@@ -15,6 +15,7 @@ FIRST_PAUSE_S = 0.5
 LARGEST_ANSWER = 16 * 2**20
 LARGEST_EVENT = 2**20
 OVERLOADED = 529
+BOTH = frozenset({"input_tokens", "output_tokens"})
 
 
 class Anthropic(ModelProvider):
@@ -55,12 +56,14 @@ class Anthropic(ModelProvider):
             request_id = response.headers.get("request-id", "")
         try:
             said = json.loads(content)
-            usage = said["usage"]
-        except (ValueError, KeyError, TypeError):
+            usage = _usage(said)
+            if usage is None:
+                raise ValueError("it does not tell what it used")
+        except (ValueError, TypeError):
             raise ModelFailed(
                 "the answer is no message", "broken_answer", is_billed=True, request_id=request_id
             ) from None
-        return Reply(content, Usage.from_json(usage), str(said.get("stop_reason") or ""), request_id)
+        return Reply(content, usage, str(said.get("stop_reason") or ""), request_id)
 
     async def stream(self, body: Mapping[str, Any], betas: Sequence[str]) -> AsyncIterator[Part]:
         """Yield events as they come."""
@@ -173,16 +176,9 @@ def _part(lines: Sequence[str], before: Usage | None, request_id: str) -> Part:
         return Part(content, request_id=request_id)
     match kind:
         case "message_start":
-            return Part(content, Usage.from_json(said.get("message", {}).get("usage")), request_id=request_id)
+            return Part(content, _usage(said.get("message")), request_id=request_id)
         case "message_delta":
-            told, known = Usage.from_json(said.get("usage")), before or Usage()
-            # Only the output is sure to be told again; what was told at the start stands.
-            usage = Usage(
-                max(told.input_tokens, known.input_tokens),
-                told.output_tokens,
-                max(told.cache_write_tokens, known.cache_write_tokens),
-                max(told.cache_read_tokens, known.cache_read_tokens),
-            )
+            usage = _told_later(said, before)
             reason = str((said.get("delta") or {}).get("stop_reason") or "")
             return Part(content, usage, stop_reason=reason, request_id=request_id)
         case "content_block_delta":
@@ -200,6 +196,32 @@ def _part(lines: Sequence[str], before: Usage | None, request_id: str) -> Part:
             )
         case _:
             return Part(content, is_last=kind == "message_stop", request_id=request_id)
+
+
+def _usage(said: Any, *, at_least: frozenset[str] = BOTH) -> Usage | None:
+    """Return what an answer or an event tells of its usage; None where it does not tell that much, or nothing countable."""
+    told = said.get("usage") if isinstance(said, dict) else None
+    if not isinstance(told, dict) or not at_least <= told.keys():
+        return None
+    try:
+        return Usage.from_json(told)
+    except ValueError:
+        return None
+
+
+def _told_later(said: dict[str, Any], before: Usage | None) -> Usage | None:
+    """Return the usage after the event that ends a stream: its output, and of the rest what was told at the start."""
+    if before is None:
+        return _usage(said)
+    told = _usage(said, at_least=frozenset({"output_tokens"}))
+    if told is None:
+        return before
+    return Usage(
+        max(told.input_tokens, before.input_tokens),
+        told.output_tokens,
+        max(told.cache_write_tokens, before.cache_write_tokens),
+        max(told.cache_read_tokens, before.cache_read_tokens),
+    )
 
 
 def _seconds(text: str) -> float | None:

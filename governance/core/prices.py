@@ -8,6 +8,7 @@ from typing import Any
 
 MILLION = Decimal(1_000_000)
 CENTS = Decimal("0.000001")
+MOST_TOKENS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,16 @@ class Usage:
         return self.input_tokens + self.output_tokens + self.cache_write_tokens + self.cache_read_tokens
 
     @classmethod
-    def from_json(cls, value: Any) -> "Usage":
-        """Read the `usage` of an answer; what is missing or no number counts as nothing."""
+    def from_json(cls, value: Mapping[str, Any]) -> "Usage":
+        """Read the `usage` of an answer, all of which may be left out; raises ValueError where what is told cannot be counted."""
 
         def count(name: str) -> int:
-            found = value.get(name) if isinstance(value, Mapping) else None
-            return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
+            found = value.get(name)
+            if found is None:
+                return 0
+            if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MOST_TOKENS:
+                raise ValueError(f"`{name}` is no number of tokens")
+            return found
 
         return cls(
             count("input_tokens"), count("output_tokens"), count("cache_creation_input_tokens"), count("cache_read_input_tokens")

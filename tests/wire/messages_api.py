@@ -34,12 +34,13 @@ ERRORS = {
 class Turn:
     """What the model says next: blocks and how they end, or an error, or a misbehaviour.
 
-    `breaks_after` cuts a stream off after so many events; `stalls` never answers; `drips` waits for ever in mid-stream.
+    `breaks_after` cuts a stream off after so many events; `stalls` never answers; `drips` waits for ever in mid-stream. Without `usage` it never says
+    what it used.
     """
 
     blocks: Sequence[dict[str, Any]] = ()
     stop_reason: str = "end_turn"
-    usage: tuple[int, int] = (100, 20)
+    usage: tuple[Any, Any] | None = (100, 20)
     status: int = 200
     retry_after: str = ""
     message: str = "scripted"
@@ -99,7 +100,7 @@ class MessagesApi:
         message = {
             "id": number, "type": "message", "role": "assistant", "model": body["model"], "content": list(turn.blocks),
             "stop_reason": turn.stop_reason, "stop_sequence": None,
-            "usage": {"input_tokens": turn.usage[0], "output_tokens": turn.usage[1]},
+            "usage": dict(zip(("input_tokens", "output_tokens"), turn.usage or (), strict=False)),
         }  # fmt: skip
         headers = {"request-id": f"req_{number}"}
         if body.get("stream"):
@@ -153,7 +154,8 @@ def _tools_answered(messages: list[dict[str, Any]]) -> tuple[int, str] | None:
 
 
 def _events_of(turn: Turn, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    start = {**message, "content": [], "stop_reason": None, "usage": {**message["usage"], "output_tokens": 1}}
+    usage = message["usage"] and {**message["usage"], "output_tokens": 1}
+    start = {**message, "content": [], "stop_reason": None, "usage": usage}
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(turn.blocks):
         if block["type"] == "text":
@@ -175,7 +177,7 @@ def _events_of(turn: Turn, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "content_block_stop", "index": index}
     yield {
         "type": "message_delta", "delta": {"stop_reason": turn.stop_reason, "stop_sequence": None},
-        "usage": {"output_tokens": turn.usage[1]},
+        "usage": {"output_tokens": turn.usage[1]} if turn.usage else {},
     }  # fmt: skip
     yield {"type": "message_stop"}
 

@@ -116,6 +116,20 @@ def test_a_stream_comes_through_event_by_event_and_is_settled_before_its_end(cli
     assert budget(working)[0] == 0
 
 
+@pytest.mark.parametrize("usage", [None, ("many", -1), (10**12, 3)], ids=["none", "nonsense", "too much"])
+def test_a_stream_that_never_says_what_it_used_is_counted_in_full(client, api, working, usage):
+    api.will(says("one two three", usage=usage))
+
+    with client.messages.create(**ASK, stream=True) as stream:
+        kinds = [event.type for event in stream]
+
+    call = the_call()
+    assert kinds[-1] == "message_stop"
+    assert (call.state, call.cost_usd) == ("succeeded", call.reserved_usd)
+    assert budget(working) == (0, call.reserved_usd)
+    assert budget(working, "tokens") == (0, call.reserved_tokens)
+
+
 def test_tools_of_the_agents_own_go_through(client, api):
     api.will(uses(("look", {"text": "x"}), text="I look"))
     tool = {"name": "look", "description": "Look", "input_schema": {"type": "object"}}
