@@ -11,10 +11,10 @@ class GatewayConfig(AppConfig):
         from audit.keys import register_rewrap
         from gateway.connector import out_of_bounds
         from gateway.signing_in import listen
-        from gateway.treasury.resolving import resolve
+        from gateway.treasury.resolving import lacking, resolve
         from gateway.treasury.sealing import rewrap_secrets
         from governance.connections import register
 
         listen()
-        register(resolve, out_of_bounds)
+        register(resolve, out_of_bounds, lacking)
         register_rewrap("secrets", rewrap_secrets)

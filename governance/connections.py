@@ -1,11 +1,33 @@
 """Through which connection a call would go out: the gateway knows, and consent is bound to what it says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from governance.core.egress import Egress
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a call wants to go out through: its workspace's connection of a service, of one account where the input names it."""
+
+    workspace_id: UUID
+    skill: str
+    service: str
+    account: str = ""
+    access: Literal["read", "write"] = "read"
+
+    def as_json(self) -> dict[str, str]:
+        """Return what is kept with a call that waits for it."""
+        return {"skill": self.skill, "service": self.service, "account": self.account, "access": self.access}
+
+    @classmethod
+    def from_json(cls, workspace_id: UUID, value: Mapping[str, Any]) -> Self:
+        """Read what was kept."""
+        access: Literal["read", "write"] = "write" if value.get("access") == "write" else "read"
+        skill, service, account = (str(value.get(name, "")) for name in ("skill", "service", "account"))
+        return cls(workspace_id, skill, service, account, access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +40,7 @@ class ConnectionFact:
     base_url: str
     access: str
     digest: str
+    need: Need
 
     def as_json(self) -> dict[str, str]:
         """Return what stands in the payload that people consent to."""
@@ -33,10 +56,14 @@ class ConnectionFact:
 
 @dataclass(frozen=True, slots=True)
 class NoConnection:
-    """A skill needs a connection, and there is none that it could use; `because` says it to people."""
+    """A skill needs a connection and has none; `because` says it to people.
 
-    service: str
+    With `is_choice` there are some, and the input names none or a wrong one: not people have to act then, but who asked.
+    """
+
+    need: Need
     because: str
+    is_choice: bool = False
 
 
 # What a skill with this input would go out through in a workspace; None where it needs no connection.
@@ -45,14 +72,18 @@ Resolve = Callable[[UUID, str, str, Mapping[str, Any]], "ConnectionFact | NoConn
 # What of a skill's call policy lets nobody reach, or nothing.
 Bounds = Callable[[str, Mapping[str, Any], Egress], str]
 
+# Which of some needs are not met yet, and why: nothing is connected, or it may not use its secrets.
+Lacking = Callable[[Collection[Need]], Mapping[Need, str]]
+
 _resolve: Resolve | None = None
 _bounds: Bounds | None = None
+_lacking: Lacking | None = None
 
 
-def register(resolve: Resolve, bounds: Bounds) -> None:
+def register(resolve: Resolve, bounds: Bounds, lacking: Lacking) -> None:
     """Say who knows the connections and the way out: the gateway, at start."""
-    global _resolve, _bounds
-    _resolve, _bounds = resolve, bounds
+    global _resolve, _bounds, _lacking
+    _resolve, _bounds, _lacking = resolve, bounds, lacking
 
 
 def connection_for(
@@ -60,6 +91,11 @@ def connection_for(
 ) -> ConnectionFact | NoConnection | None:
     """Return the connection that a call would use now, why there is none, or None where it needs none."""
     return _resolve(workspace_id, skill, side_effect, value) if _resolve else None
+
+
+def still_lacking(needs: Collection[Need]) -> Mapping[Need, str]:
+    """Return which of these needs have no connection now that could be used, and why."""
+    return _lacking(needs) if _lacking and needs else {}
 
 
 def out_of_bounds(skill: str, value: Mapping[str, Any], egress: Egress) -> str:

@@ -9,6 +9,8 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import connection
 
+from audit.core.codes import Code
+from governance.connections import Need, still_lacking
 from governance.core.compiled import CompiledManifest
 from governance.core.quorum import Threshold, VoteFact
 from governance.core.snapshot import (
@@ -22,6 +24,7 @@ from governance.core.snapshot import (
     StepFact,
     Waits,
 )
+from governance.core.states import InvocationState
 from governance.gather import active_manifests, limits_among
 from governance.models import AgentKind, Gate, Plan, Run, SkillInvocation, Step, Vote
 from governance.voters import members_of, vote_fact
@@ -49,7 +52,7 @@ def run_facts(
         return []
     ids = [run.pk for run in runs]
     gates = _gate_facts(ids)
-    calls = _call_facts(ids, gates)
+    calls = _call_facts(runs, gates)
     steps: dict[UUID, list[StepFact]] = defaultdict(list)
     planner, disabled_agents, disabled_skills = _stopped()
     for row in Step.objects.filter(run__in=ids).defer(*HEAVY_STEP).order_by("sequence"):
@@ -93,6 +96,7 @@ def run_facts(
 
 HEAVY_STEP = ("instruction", "instruction_redacted", "result", "result_redacted", "checkpoint")
 LIGHT_CALL = (
+    "workspace_id",
     "run_id",
     "step_id",
     "call_id",
@@ -159,9 +163,22 @@ def _gate_facts(run_ids: Sequence[UUID]) -> _Gates:
     return gates
 
 
-def _call_facts(run_ids: Sequence[UUID], gates: _Gates) -> dict[UUID, tuple[CallFact, ...]]:
+def need_of(call: SkillInvocation) -> Need | None:
+    """Return the connection that a call waits for since it was asked for, or None."""
+    if call.state != InvocationState.REQUESTED or (call.error or {}).get("code") != Code.NO_CONNECTION:
+        return None
+    return Need.from_json(call.workspace_id, call.error or {})
+
+
+def _call_facts(runs: Sequence[Run], gates: _Gates) -> dict[UUID, tuple[CallFact, ...]]:
     calls: dict[UUID, tuple[CallFact, ...]] = defaultdict(tuple)
-    for row in SkillInvocation.objects.filter(run__in=run_ids).only(*LIGHT_CALL).order_by("created_at"):
+    rows = list(
+        SkillInvocation.objects.filter(run__in=[run.pk for run in runs]).only(*LIGHT_CALL).order_by("created_at")
+    )
+    needs = {row.pk: need for row in rows if (need := need_of(row))}
+    lacking = still_lacking(set(needs.values()))
+    for row in rows:
+        need = needs.get(row.pk)
         calls[row.step_id] += (
             CallFact(
                 id=str(row.pk),
@@ -172,6 +189,8 @@ def _call_facts(run_ids: Sequence[UUID], gates: _Gates) -> dict[UUID, tuple[Call
                 not_before=row.not_before,
                 gate=gates.by_id.get(row.gate_id) if row.gate_id else None,
                 delayed_by=f"the lock {row.lock_key}" if row.not_before and row.lock_key else "",
+                service=need.service if need else "",
+                unconnected=lacking.get(need, "") if need else "",
                 error=(row.error or {}).get("message", ""),
             ),
         )

@@ -27,6 +27,7 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 0.1, 1.0
 # As in plans and in what a suspended step waits for: a call that was held must be one that can be waited for.
 CALL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 LONGEST_SKILL = 96
+CONNECT_IT = "Suspend and name the call in `waits_for`: the step goes on when somebody has connected it."
 UNDER_WAY = (InvocationState.RUNNING, InvocationState.RELEASED, InvocationState.REQUESTED)
 
 
@@ -117,6 +118,13 @@ def _answer_of(call: SkillInvocation) -> Response:
             raise Refused(
                 "the call was cancelled", code=Code.POLICY_DENIED, facts={"gate": gate, "reason": "cancelled"}
             )
+        case InvocationState.REQUESTED if error.get("code") == Code.NO_CONNECTION:
+            raise Refused(
+                error["message"],
+                code=Code.NO_CONNECTION,
+                recovery=CONNECT_IT,
+                facts={"reason": error["message"], "call_id": call.call_id},
+            )
         case _:
             final = call.state == InvocationState.FAILED
             raise Refused(
@@ -133,6 +141,7 @@ def _refusal(answer: CallAnswer) -> Refused:
         answer.reason,
         code=answer.code or Code.POLICY_DENIED,
         faults=answer.faults,
+        recovery=CONNECT_IT if answer.code == Code.NO_CONNECTION else "",
         facts=facts,
         retry_after_s=answer.retry_after_s,
     )

@@ -61,6 +61,16 @@ def expand(connection_id: str | UUID, skill: str, workspace_id: UUID) -> Expansi
     return Expansion(tuple(_turns(connection, values)), masked)
 
 
+def why_unusable(connection: Connection, skill: str) -> str:
+    """Say why a connection may not use a secret that its settings name, for a skill, or nothing; no value is opened."""
+    try:
+        for name in names_in(connection.settings):
+            _secret(connection, name, skill)
+    except SecretRefused as refusal:
+        return str(refusal)
+    return ""
+
+
 def _turns(connection: Connection, values: Mapping[str, list[str]]) -> Iterator[UsedConnection]:
     longest = max((len(found) for found in values.values()), default=1)
     for turn in range(min(longest, MOST_TURNS)):
@@ -76,8 +86,8 @@ def _filled(settings: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str,
     return made
 
 
-def _versions(connection: Connection, name: str, skill: str) -> list[SecretVersion]:
-    """Return the versions of a secret that may be used now, the active one first."""
+def _secret(connection: Connection, name: str, skill: str) -> Secret:
+    """Return a secret that a connection may use for a skill; refuses with unknown_secret, revoked, no_grant."""
     secrets = list(Secret.objects.filter(workspace=connection.workspace_id, name=name).order_by("-created_at"))
     if not secrets:
         raise SecretRefused(
@@ -96,5 +106,11 @@ def _versions(connection: Connection, name: str, skill: str) -> list[SecretVersi
             f"the secret {name} is granted neither to {connection} nor to {skill}", code=Code.NO_GRANT,
             recovery="An admin or owner of the workspace can grant it.",
         )  # fmt: skip
+    return secret
+
+
+def _versions(connection: Connection, name: str, skill: str) -> list[SecretVersion]:
+    """Return the versions of a secret that may be used now, the active one first."""
+    secret = _secret(connection, name, skill)
     usable = Q(state=VersionState.ACTIVE) | Q(state=VersionState.OVERLAPPING, overlap_until__gt=clock())
     return list(secret.versions.filter(usable).order_by("-number"))

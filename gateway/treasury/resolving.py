@@ -1,6 +1,7 @@
 """Which connection a call goes out through: the workspace's one of the skill's service, or the one that its input names."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,9 @@ from audit.core.canonical import digest
 from gateway.connector import service_of
 from gateway.core.states import ConnectionState
 from gateway.models import Connection
-from governance.connections import ConnectionFact, NoConnection
+from gateway.treasury.connections import ACCOUNT
+from gateway.treasury.expanding import why_unusable
+from governance.connections import ConnectionFact, Need, NoConnection
 
 
 def resolve(
@@ -18,25 +21,37 @@ def resolve(
     service = service_of(skill)
     if service is None:
         return None
-    rows = list(
-        Connection.objects.filter(workspace=workspace_id, service=service.name).exclude(
-            state=ConnectionState.DISCONNECTED
-        )
-    )
     named = value.get("connection")
-    if isinstance(named, str) and named:
-        rows = [row for row in rows if row.account == named]
-        if not rows:
-            return NoConnection(service.name, f"{service.name} is not connected as {named[:64]}")
-    working = [row for row in rows if row.state == ConnectionState.CONNECTED]
-    fit = [row for row in working if side_effect == "read_only" or row.access == "write"]
-    if len(fit) == 1:
-        return fact_of(fit[0])
-    return NoConnection(service.name, _because(service.name, rows, working, fit))
+    account = named if isinstance(named, str) else ""
+    need = Need(workspace_id, skill, service.name, account, "read" if side_effect == "read_only" else "write")
+    found = _choose(need, _connections([need]))
+    return found if isinstance(found, NoConnection) else _fact_of(found, need)
 
 
-def fact_of(connection: Connection) -> ConnectionFact:
-    """Return a connection as a value."""
+def lacking(needs: Collection[Need]) -> dict[Need, str]:
+    """Return which of these needs have no connection now that may use its secrets, and why.
+
+    It asks once for all, and once for each connection and skill among them.
+    """
+    rows = list(_connections(needs))
+    unusable = cache(why_unusable)
+    found = {}
+    for need in needs:
+        chosen = _choose(need, rows)
+        if isinstance(chosen, NoConnection):
+            found[need] = "" if chosen.is_choice else chosen.because
+        else:
+            found[need] = unusable(chosen, need.skill)
+    return {need: because for need, because in found.items() if because}
+
+
+def _connections(needs: Iterable[Need]) -> Iterable[Connection]:
+    services, workspaces = {need.service for need in needs}, {need.workspace_id for need in needs}
+    rows = Connection.objects.filter(workspace__in=workspaces, service__in=services)
+    return rows.exclude(state=ConnectionState.DISCONNECTED).order_by("account")
+
+
+def _fact_of(connection: Connection, need: Need) -> ConnectionFact:
     return ConnectionFact(
         str(connection.pk),
         connection.service,
@@ -44,7 +59,29 @@ def fact_of(connection: Connection) -> ConnectionFact:
         connection.base_url,
         connection.access,
         digest(connection.settings),
+        need,
     )
+
+
+def _choose(need: Need, among: Iterable[Connection]) -> Connection | NoConnection:
+    """Return the one connection that meets a need, or why there is none."""
+    rows = [row for row in among if (row.workspace_id, row.service) == (need.workspace_id, need.service)]
+    working = [row for row in rows if row.state == ConnectionState.CONNECTED]
+    fit = [row for row in working if need.access == "read" or row.access == "write"]
+    if not need.account:
+        if len(fit) == 1:
+            return fit[0]
+        return NoConnection(need, _because(need.service, rows, working, fit), is_choice=len(fit) > 1)
+    named = [row for row in fit if row.account == need.account]
+    if named:
+        return named[0]
+    if any(row.account == need.account for row in rows):
+        rows, working = ([row for row in each if row.account == need.account] for each in (rows, working))
+        return NoConnection(need, _because(need.service, rows, working, []))
+    because = f"{need.service} is not connected as {need.account[:64]}"
+    if fit:
+        return NoConnection(need, f"{because}, but as {_accounts(fit)}", is_choice=True)
+    return NoConnection(need, because, is_choice=not ACCOUNT.fullmatch(need.account))
 
 
 def _because(service: str, rows: list[Connection], working: list[Connection], fit: list[Connection]) -> str:
@@ -54,5 +91,8 @@ def _because(service: str, rows: list[Connection], working: list[Connection], fi
         return f"{service} is connected, and disabled: {rows[0].disabled_because}"
     if not fit:
         return f"{service} is connected for reading only"
-    names = ", ".join(sorted(row.account for row in fit))
-    return f"{service} is connected more than once: the input says which in `connection` ({names})"
+    return f"{service} is connected more than once: the input says which in `connection` ({_accounts(fit)})"
+
+
+def _accounts(rows: Iterable[Connection]) -> str:
+    return ", ".join(sorted(row.account for row in rows))

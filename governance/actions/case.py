@@ -10,7 +10,7 @@ from django.utils.timezone import now as clock
 from audit.core.canonical import digest
 from governance.actions.work import payload_of
 from governance.caller import Caller
-from governance.connections import ConnectionFact, NoConnection, connection_for
+from governance.connections import ConnectionFact, NoConnection, connection_for, still_lacking
 from governance.gather import Standing
 from governance.models import Run, Skill, SkillInvocation, Step
 
@@ -31,15 +31,24 @@ class Case:
     call: SkillInvocation | None = None
     now: datetime = field(default_factory=clock)
     connection: ConnectionFact | None = field(init=False, default=None)
-    unconnected: str = field(init=False, default="")
+    unconnected: NoConnection | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         side_effect = self.skill.side_effect if self.skill else ""
         found = connection_for(self.run.workspace_id, self.skill_name, side_effect, self.input)
         if isinstance(found, NoConnection):
-            self.unconnected = found.because
+            self.unconnected = found
         else:
             self.connection = found
+
+    @property
+    def lack(self) -> NoConnection | None:
+        """Why the call could not go out now: it has no connection, or one that may not use its secrets."""
+        if self.unconnected is not None or self.connection is None:
+            return self.unconnected
+        need = self.connection.need
+        because = still_lacking([need]).get(need)
+        return NoConnection(need, because) if because else None
 
     @cached_property
     def payload(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from governance.actions.locks import lock_attempt_and_call, lock_call
 from governance.actions.taint import grow_taint
 from governance.actions.work import LEASE_GRACE, CallAnswer, Work
 from governance.caller import Caller
-from governance.connections import out_of_bounds
+from governance.connections import NoConnection, out_of_bounds
 from governance.core.evaluate import Decision
 from governance.core.facts import Request
 from governance.core.masking import redact
@@ -155,8 +155,8 @@ def _decide_new(case: Case, faults: tuple[Fault, ...]) -> CallAnswer:
         )
     if decision.effect == "deny":
         return _denied(case, request, decision, micros)
-    if case.unconnected:
-        return _deny(case, Code.NO_CONNECTION, case.unconnected, request, decision, micros)
+    if (lack := case.lack) is not None:
+        return _unconnected(case, lack, request, decision, micros)
     if beyond := out_of_bounds(case.skill_name, case.input, egress_among(case.standing.manifests)):
         return _denied(case, request, as_denial(decision, Code.POLICY_DENIED, beyond), micros)
     consent = (
@@ -263,11 +263,29 @@ def _denied(case: Case, request: Request, decision: Decision, micros: int) -> Ca
     return CallAnswer("denied", call, gate, Code.POLICY_DENIED, decision.reason)
 
 
+def _unconnected(case: Case, lack: NoConnection, request: Request, decision: Decision, micros: int) -> CallAnswer:
+    """Record that a call has no way out: as a bad input where there are some, else as a call that waits for one."""
+    if lack.is_choice:
+        fault = Fault("/input/connection", "invalid", lack.because)
+        return _deny(case, Code.BAD_INPUT, lack.because, request, decision, micros, (fault,))
+    answer = _deny(case, Code.NO_CONNECTION, lack.because, request, decision, micros)
+    call = case.call or _new_call(case)
+    call.error = {"code": str(Code.NO_CONNECTION), "message": lack.because, **lack.need.as_json()}
+    if case.call is None:
+        _request(case, call)
+    else:
+        SkillInvocation.objects.filter(pk=call.pk).update(error=call.error)
+    return replace(answer, invocation=call)
+
+
 def _hold(case: Case, request: Request, decision: Decision, micros: int) -> CallAnswer:
     call = case.call or _new_call(case)
     _request(case, call)
     gate = _store(case, request, decision, micros)
-    transition(call, "hold", by=SYSTEM, because=decision.reason, policy_status="hold", gate=gate, **case.bound)
+    # What kept it from being decided earlier is over.
+    transition(
+        call, "hold", by=SYSTEM, because=decision.reason, policy_status="hold", gate=gate, error=None, **case.bound
+    )
     return CallAnswer("held", call, gate, reason=decision.reason)
 
 
@@ -341,6 +359,7 @@ def _start(case: Case, call: SkillInvocation, lease_until: datetime, gate: Gate 
         started_at=case.now,
         tries=call.tries + 1,
         not_before=None,
+        error=None,
         **changes,
     )
     grow_taint(case.step, case.taint.union(case.skill.labels if case.skill else ()))

@@ -11,7 +11,7 @@ from audit.core.codes import Code
 from audit.core.refusals import Refused
 from audit.principals import SYSTEM
 from audit.transition import transition
-from governance.actions.attempts import attempt_failed
+from governance.actions.attempts import attempt_failed, unconnected_calls
 from governance.actions.decisions import as_denial, store_gate
 from governance.actions.endings import end_step
 from governance.actions.locks import lock_attempt, lock_run, lock_step
@@ -28,8 +28,8 @@ from governance.payloads import seal_value
 HIGHEST_SEQ = 2**31 - 1
 # Whoever suspends may lose a race now and then; whoever does so again and again makes a loop that costs no retry.
 MOST_EMPTY_WAITS = 3
-OPEN_CALL = (
-    InvocationState.REQUESTED,
+# Calls that somebody else than the agent brings on.
+AWAITED = (
     InvocationState.HELD,
     InvocationState.RELEASED,
     InvocationState.RUNNING,
@@ -182,7 +182,9 @@ def _waits_for_nothing(step: Step, result: StepResult, request: Request) -> bool
         return not is_stopped and not Skill.objects.filter(name__in=step.allowed_skills, enabled=False).exists()
     if result.until is not None:
         return result.until <= now()
-    return not SkillInvocation.objects.filter(step=step, call_id__in=result.waits_for, state__in=OPEN_CALL).exists()
+    if SkillInvocation.objects.filter(step=step, call_id__in=result.waits_for, state__in=AWAITED).exists():
+        return False
+    return not set(result.waits_for) & set(unconnected_calls(step))
 
 
 def _stored(run: Run, step: Step, result: StepResult) -> dict[str, Any]:

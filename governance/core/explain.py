@@ -11,8 +11,8 @@ from governance.core.states import InvocationState, RunState, StepState
 from governance.core.wording import ago, count, duration, excerpt, listed, until
 
 WhyCode = Literal[
-    "awaiting_settlement", "awaiting_approval", "frozen", "stuck", "running", "awaiting_planner", "awaiting_capacity",
-    "awaiting_connection", "awaiting_retry", "awaiting_time", "awaiting_dependency", "finished",
+    "awaiting_settlement", "awaiting_approval", "awaiting_connection", "frozen", "stuck", "running", "awaiting_planner",
+    "awaiting_capacity", "awaiting_retry", "awaiting_time", "awaiting_dependency", "finished",
 ]  # fmt: skip
 # In the order in which a run with several open steps speaks of them: first what only people can move.
 CODES: tuple[WhyCode, ...] = get_args(WhyCode)
@@ -157,9 +157,12 @@ def _awaited(step: StepFact, call: CallFact, now: datetime) -> Why:
     deed = f"{call.skill} ({_call_name(step, call)})"
     if call.state == InvocationState.HELD:
         return Why("stuck", f"{deed} is held, and nobody is asked: an operator has to look at this run.", since, detail)
-    if call.service_down:
-        sentence = f"{deed} is allowed and waits for {call.service_down}, which cannot be reached."
-        return Why("awaiting_connection", sentence, since, detail | {"service": call.service_down})
+    if call.unconnected:
+        sentence = (
+            f"{deed} waits for a connection: {excerpt(call.unconnected, _LONGEST_REASON)}. "
+            "An admin or owner of the workspace can see to that."
+        )
+        return Why("awaiting_connection", sentence, since, detail | {"service": call.service})
     if call.state == InvocationState.RUNNING:
         return Why("running", f"{deed} has been going on for {duration(now - since)}.", since, detail)
     if call.not_before and call.not_before > now:

@@ -211,8 +211,8 @@ def _only_gates_keep(step: StepFact) -> bool:
         return False
     if step.state == StepState.SUSPENDED:
         waits = step.waits_for
-        gated = [call for call in step.awaited_calls if call.waiting_gate]
-        return bool(gated and waits) and step.live_job is None and not (waits and (waits.until or waits.frozen))
+        is_gated = bool(step.awaited_calls) and all(call.waiting_gate for call in step.awaited_calls)
+        return is_gated and step.live_job is None and not (waits and (waits.until or waits.frozen))
     return step.state in (StepState.PENDING, StepState.SUCCEEDED)
 
 

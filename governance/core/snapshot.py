@@ -71,7 +71,7 @@ class GateFact:
 @dataclass(frozen=True, slots=True)
 class CallFact:
     """A skill call. `delayed_by` says why a released one is put off until `not_before` (a lock, a throttle);
-    `service_down` names the service without which it cannot be performed.
+    `unconnected` says why a requested one has no way out (`github is not connected …`), and `service` to what.
     """
 
     id: str
@@ -82,7 +82,8 @@ class CallFact:
     not_before: datetime | None = None
     gate: GateFact | None = None
     delayed_by: str = ""
-    service_down: str = ""
+    service: str = ""
+    unconnected: str = ""
     error: str = ""
 
     @property
@@ -91,8 +92,10 @@ class CallFact:
 
     @property
     def is_awaited(self) -> bool:
-        """Say whether somebody else than the agent has to bring it on; a `requested` call waits for its agent only."""
-        return self.is_open and self.state != InvocationState.REQUESTED
+        """Say whether somebody else than the agent has to bring it on: a `requested` call waits for its agent, unless
+        it waits for a connection.
+        """
+        return self.is_open and (self.state != InvocationState.REQUESTED or bool(self.unconnected))
 
     @property
     def is_under_way(self) -> bool:

@@ -62,7 +62,7 @@ def make_calls(agent: Agent, step: Step) -> None:
             case "succeeded":
                 outputs[call_id] = outcome.output
                 agent.log(f"{skill} ({call_id}) is done")
-            case "held" | "unknown" | "running" | "released":
+            case "held" | "unknown" | "unconnected" | "running" | "released":
                 agent.suspend(
                     waits_for=[call_id],
                     state={"done": list(outputs), "waiting": call_id},

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from worka.errors import ApiError, Fault
 
-WAITING = frozenset({"held", "unknown", "running", "released"})
-"""States of a call that is not over yet: the first two wait for a person."""
+WAITING = frozenset({"held", "unknown", "unconnected", "running", "released"})
+"""States of a call that is not over yet: the first three wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ class Outcome:
     """What became of a skill call.
 
     `state`: `succeeded` with `output`, `failed` or `denied` with `reason`, `held | unknown | running | released` when it
-    is not over, `frozen` and `busy` when it was not begun (`retry_after_s` says when to come back).
+    is not over, `unconnected` when it waits for people to connect a service, `frozen` and `busy` when it was not begun
+    (`retry_after_s` says when to come back).
     """
 
     call_id: str
@@ -130,7 +131,7 @@ class Outcome:
         states = {
             "policy_denied": "denied", "budget_exceeded": "denied", "skill_failed": "failed", "bad_input": "failed",
             "not_found": "failed", "unavailable": "failed",
-            "frozen": "frozen", "lock_conflict": "busy", "throttled": "busy", "rate_limited": "busy",
+            "no_connection": "unconnected", "frozen": "frozen", "lock_conflict": "busy", "throttled": "busy", "rate_limited": "busy",
         }  # fmt: skip
         if refusal.code not in states:
             return None

@@ -49,7 +49,7 @@ def _call(dice, step, name):
         id=f"{step}-{name}", call_id=name, state=dice.choice([InvocationState.HELD, *InvocationState]),
         state_changed_at=_past(dice), not_before=_some(dice, lambda: _moment(dice)),
         gate=_some(dice, lambda: _gate(dice, f"{step}-{name}")), delayed_by=dice.choice(["", "the lock x"]),
-        service_down=dice.choice(["", "", "slack"]), error=dice.choice(TEXTS),
+        service="slack", unconnected=dice.choice(["", "", "slack is not connected in this workspace"]), error=dice.choice(TEXTS),
     )  # fmt: skip
 
 

@@ -331,8 +331,12 @@ def test_a_step_whose_waits_are_over_starts_in_a_moment(waits):
             "files.write (call write of step 1) is allowed, and is put off; it is tried again in 30 seconds.",
         ),
         (
-            a_call(state="released", service_down="slack"), "awaiting_connection",
-            "files.write (call write of step 1) is allowed and waits for slack, which cannot be reached.",
+            a_call(state="requested", service="slack", unconnected="slack is not connected in this workspace"),
+            "awaiting_connection",
+            (
+                "files.write (call write of step 1) waits for a connection: slack is not connected in this workspace. "
+                "An admin or owner of the workspace can see to that."
+            ),
         ),
         (
             a_held_call(gate=None), "stuck",

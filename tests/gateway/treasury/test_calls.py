@@ -3,16 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from django.utils.timezone import now
 
 from audit.core.canonical import digest
 from gateway.connector import all_connectors
 from gateway.models import Connection
 from gateway.treasury import connections, secrets
+from governance.core.explain import explain
 from governance.models import Burn, Consent, Gate, SkillInvocation
 from governance.payloads import open_value, value_of
+from runtime.queries import snapshots
 from tests import desk
 from tests.fakes import FakeBackend
-from tests.gateway.treasury.bank import GITHUB_POLICY, equip, plug
+from tests.gateway.treasury.bank import GITHUB_POLICY, equip, plug, put
 from tests.journeys import Journey
 from tests.people import use_policy
 from tests.wire.github import TOKEN
@@ -76,27 +79,87 @@ def test_a_call_goes_out_through_the_workspaces_connection_and_is_bound_to_it(j,
     assert Consent.objects.get().used_by == call.pk
 
 
-def test_without_a_connection_that_fits_the_call_is_refused_by_name_and_may_be_made_again(j, house, github):
+def test_without_a_connection_that_fits_the_call_waits_for_one_and_says_for_which(j, house, github):
     begin(j)
 
-    def why(ref="look"):
+    def why(ref="look", code="no_connection"):
         answer = j.call(ref, ref)
-        assert (answer.state, answer.code, answer.gate.effect) == ("refused", "no_connection", "deny")
-        assert not SkillInvocation.objects.exists()
+        assert (answer.state, answer.code, answer.gate.effect) == ("refused", code, "deny")
         return answer.reason
 
     assert why() == "github is not connected in this workspace"
+    look = call_of("look")
+    assert (look.state, look.connection, look.error) == (
+        "requested", "",
+        {"code": "no_connection", "message": why(), "skill": READ, "service": "github", "account": "", "access": "read"},
+    )  # fmt: skip
     _, first = equip(house, github.url, access="read")
     assert why("write") == "github is connected for reading only"
+    assert call_of("write").error["access"] == "write"
     second = plug(house, github.url, account="second")
-    assert why() == "github is connected more than once: the input says which in `connection` (acme-bot, second)"
+    several = "github is connected more than once: the input says which in `connection` (acme-bot, second)"
+    assert why(code="bad_input") == several
     for each in (first, second):
         connections.disable(each.pk, by=house.by("dora"), because="odd calls")
     assert why() == "github is connected, and disabled: odd calls"
+    assert call_of("look").error["message"] == why()
     connections.enable(first.pk, by=house.by("dora"), because="explained")
 
     assert j.call("look", "look").state == "running"
-    assert call_of("look").state == "succeeded" and not github.created
+    look.refresh_from_db()
+    assert (look.state, look.connection, look.error) == ("succeeded", str(first.pk), None)
+    assert SkillInvocation.objects.count() == 2 and not github.created
+
+
+def test_a_step_sleeps_until_its_service_is_connected_and_says_so(j, house, github):
+    begin(j)
+    j.call("look", "look")
+
+    j.finish("look", "suspended", waits_for=["look"])
+
+    (fact,) = snapshots([j.run])
+    why = explain(fact, now())
+    assert (why.code, why.detail["service"]) == ("awaiting_connection", "github")
+    assert why.sentence == (
+        "github.get_issue (call look of step 1) waits for a connection: github is not connected in this workspace. "
+        "An admin or owner of the workspace can see to that."
+    )
+    j.tick()
+    assert (j.step("look").state, j.step("look").attempt) == ("suspended", 1)
+    equip(house, github.url)
+
+    j.tick()
+
+    step = j.step("look")
+    assert (step.state, step.attempt, step.retries, step.empty_waits) == ("running", 2, 0, 0)
+    assert j.call("look", "look").state == "running"
+    assert call_of("look").state == "succeeded"
+
+
+def test_an_attempt_that_dies_of_a_missing_connection_sleeps_too_and_spends_no_retry(j, house, github):
+    begin(j)
+    j.call("look", "look")
+
+    j.finish("look", "failed", summary="409 no_connection")
+
+    step = j.step("look")
+    assert (step.state, step.retries, step.waits_for["calls"]) == ("suspended", 0, ["look"])
+    assert not Burn.objects.exists()
+    # Once it is connected, the same end is a failure like any other.
+    equip(house, github.url)
+    j.tick()
+    j.finish("look", "failed", summary="something else")
+    assert (j.step("look").state, j.step("look").retries) == ("ready", 1)
+
+
+def test_a_sleep_for_a_call_that_only_its_agent_can_bring_on_is_no_wait(j, house, github):
+    begin(j)
+    j.call("look", "look")
+    equip(house, github.url)
+
+    j.finish("look", "suspended", waits_for=["look"])
+
+    assert j.step("look").empty_waits == 1
 
 
 def test_the_input_may_name_the_connection(j, house, github):
@@ -108,7 +171,28 @@ def test_the_input_may_name_the_connection(j, house, github):
     j.call("look", "look")
 
     assert call_of("look").connection == str(second.pk) != str(first.pk)
-    assert j.call("write", "write").reason == "github is not connected as third"
+    asked = j.call("write", "write")
+    assert (asked.code, asked.reason) == ("bad_input", "github is not connected as third, but as acme-bot, second")
+    assert [fault.path for fault in asked.faults] == ["/input/connection"]
+    assert not SkillInvocation.objects.filter(call_id="write").exists()
+
+
+def test_an_account_that_is_named_in_advance_is_waited_for(j, house, github):
+    begin(j, look={**LOOK, "connection": "later"}, write={**OPEN, "connection": "../no account"})
+
+    assert j.call("look", "look").reason == "github is not connected as later"
+    assert j.call("write", "write").code == "bad_input"
+    j.finish("look", "suspended", waits_for=["look"])
+    secret, _ = equip(house, github.url)
+    j.tick()
+    # Now there is a choice, and who asked is told of it.
+    assert j.call("look", "look").reason == "github is not connected as later, but as acme-bot"
+    later = plug(house, github.url, account="later")
+    secrets.give_grant(secret.pk, connection_id=later.pk, by=house.by("olga"), because="that too")
+
+    j.call("look", "look")
+
+    assert (call_of("look").state, call_of("look").connection) == ("succeeded", str(later.pk))
 
 
 def test_a_yes_is_void_when_the_connection_is_another_one(j, house, github):
@@ -151,8 +235,8 @@ def test_a_plan_that_people_agreed_to_covers_its_calls_through_the_same_connecti
 
 
 @pytest.mark.parametrize("code", ["no_grant", "revoked", "unknown_secret"])
-def test_a_secret_that_may_not_be_used_fails_the_call_before_anything_goes_out(j, house, github, code):
-    secret, _ = equip(house, github.url)
+def test_a_secret_that_may_not_be_used_keeps_the_call_waiting_until_it_may(j, house, github, code):
+    secret, connection = equip(house, github.url)
     more = {"by": house.by("dora"), "because": "x"}
     if code == "no_grant":
         secrets.withdraw_grant(secret.grants.get().pk, **more)
@@ -162,11 +246,36 @@ def test_a_secret_that_may_not_be_used_fails_the_call_before_anything_goes_out(j
         type(secret).objects.filter(pk=secret.pk).update(name="renamed")
     begin(j)
 
-    j.call("look", "look")
+    answer = j.call("look", "look")
 
-    call = call_of("look")
+    assert (answer.code, call_of("look").state) == ("no_connection", "requested")
+    assert {"no_grant": "granted", "revoked": "revoked", "unknown_secret": "not exist"}[code] in answer.reason
+    assert github.asked == [] and not Burn.objects.exists()
+    j.finish("look", "suspended", waits_for=["look"])
+    assert j.step("look").state == "suspended"
+    if code != "no_grant":
+        secret = put(house)
+    secrets.give_grant(secret.pk, connection_id=connection.pk, **more)
+    j.tick()
+    j.call("look", "look")
+    assert call_of("look").state == "succeeded"
+
+
+@pytest.mark.parametrize("code", ["no_grant", "revoked"])
+def test_what_people_agreed_to_fails_by_name_where_its_secret_may_not_be_used_any_more(j, house, github, code):
+    secret, _ = equip(house, github.url)
+    begin(j)
+    j.call("write", "write")
+    more = {"by": house.by("dora"), "because": "x"}
+    if code == "no_grant":
+        secrets.withdraw_grant(secret.grants.get().pk, **more)
+    else:
+        secrets.revoke_secret(secret.pk, **more)
+
+    call = release(j)
+
     assert (call.state, call.error["effect"]) == ("failed", "none")
-    assert {"no_grant": "granted", "revoked": "revoked", "unknown_secret": "not exist"}[code] in call.error["message"]
+    assert {"no_grant": "granted", "revoked": "revoked"}[code] in call.error["message"]
     assert github.asked == [] and Burn.objects.get().kind == "connector"
 
 
