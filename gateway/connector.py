@@ -50,12 +50,17 @@ class SkillSpec:
 class Service:
     """What a connector goes out to: a workspace has to connect it first.
 
-    `settings_schema` is that of a connection's settings, in which `{{secret:name}}` may stand wherever text does.
+    Its skills are those whose names begin with its own. `settings_schema` is that of a connection's settings, in which
+    `{{secret:name}}` may stand wherever text does, and `example` such settings. Where it `is_one_place` a connection leads
+    nowhere but to `base_url`. With `takes_account` the input of a call may say in `connection` as whom it goes out.
     """
 
     name: str
     base_url: str
     settings_schema: Mapping[str, Any]
+    example: Mapping[str, Any] = field(default_factory=dict)
+    is_one_place: bool = False
+    takes_account: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,16 @@ class Connector(ABC):
     def call(self, verb: str, arguments: Json, context: CallContext) -> Outcome:
         """Perform the skill `<this connector>.<verb>` and return what came of it, or raise `SkillFailed`."""
 
+    @classmethod
+    def services(cls) -> tuple[Service, ...]:
+        """Return every service that its skills go out to; with rows of its own, what they are now."""
+        return (cls.service,) if cls.service else ()
+
+    @classmethod
+    def service_for(cls, verb: str) -> Service | None:
+        """Return the service that one of its skills goes out to, or None where it needs no connection."""
+        return cls.service
+
     def out_of_bounds(self, verb: str, arguments: Json, egress: Egress) -> str:
         """Say what of a call may not be reached, or nothing; asked when it is decided, and goes nowhere to find out."""
         return ""
@@ -156,13 +171,14 @@ def all_skills() -> dict[str, SkillSpec]:
 
 def all_services() -> dict[str, Service]:
     """Return every service that a workspace can connect, by its name."""
-    return {each.service.name: each.service for each in all_connectors().values() if each.service is not None}
+    return {service.name: service for each in all_connectors().values() for service in each.services()}
 
 
 def service_of(skill: str) -> Service | None:
     """Return the service that a skill goes out to, None where it needs no connection or its connector is not here."""
-    connector = all_connectors().get(skill.partition(".")[0])
-    return connector.service if connector else None
+    name, _, verb = skill.partition(".")
+    connector = all_connectors().get(name)
+    return connector.service_for(verb) if connector else None
 
 
 def out_of_bounds(skill: str, arguments: Mapping[str, Any], egress: Egress) -> str:

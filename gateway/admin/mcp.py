@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from audit.core.ids import parse_id
 from audit.principals import Principal
 from audit.screens import Button, DecisionAdmin
 from gateway.core.mcp import LABELS
@@ -15,9 +16,9 @@ from gateway.models import McpServer, McpTool
 from governance.core.wording import count
 
 
-def look_at(server: McpServer, *, by: Principal, because: str) -> str:
+def look_at(server: McpServer, *, by: Principal, because: str, connection: str) -> str:
     """Ask a server what it serves."""
-    found = discover(server.pk, by=by, because=because)
+    found = discover(server.pk, by=by, because=because, connection_id=parse_id(connection) if connection else None)
     if not found:
         return f"The server {server.name} serves what it served before."
     return f"{count(len(found), 'difference')} found and written down. Nothing was accepted."
@@ -86,6 +87,7 @@ class McpServerAdmin(DecisionAdmin):
         Button(
             "discover", "Discover", look_at, _may_use, icon="search", tone="primary",
             consequence="The server is started or spoken to, and asked what it serves. Nothing is accepted.",
+            fields=("connection",),
         ),
         Button(
             "disable", "Disable", stop, _may_use, icon="paused", tone="danger",

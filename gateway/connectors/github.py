@@ -80,7 +80,12 @@ def _writes(verb: str, description: str, takes: Json, gives: Json) -> SkillSpec:
 class Github(Connector):
     """Work with GitHub (or a server that speaks its API) as the account of a connection."""
 
-    service = Service("github", "https://api.github.com", _closed({"token": {**TEXT, "minLength": 1}}))
+    service = Service(
+        "github",
+        "https://api.github.com",
+        _closed({"token": {**TEXT, "minLength": 1}}),
+        {"token": "{{secret:github-token}}"},
+    )
     skills = (
         _reads(
             "list_issues",

@@ -5,7 +5,7 @@ used only as long as the server serves exactly that.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -182,6 +182,20 @@ def _block(block: Mapping[str, Any]) -> dict[str, Any]:
                 "media_type": media_type,
                 "characters": len(data) if isinstance(data, str) else 0,
             }
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield every text in a value, names of fields too."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, item in value.items():
+                yield str(key)
+                yield from texts_in(item)
+        case list():
+            for item in value:
+                yield from texts_in(item)
 
 
 def text_of(answer: Mapping[str, Any]) -> str:

@@ -27,11 +27,14 @@ from gateway.core.mcp import (
     output_schema,
     skill_name,
 )
+from gateway.mcp.credentials import for_looking
 from gateway.mcp.endpoint import Endpoint, checked
 from gateway.models import McpServer, McpTool
+from gateway.treasury.connections import why_not_base
 from governance.actions.freezing import disable
 from governance.actions.registry import install_skill
 from governance.actions.wording import told
+from governance.core.masking import redact_text
 from governance.core.schemas import Schema
 from governance.models import SideEffect, Skill
 
@@ -62,8 +65,12 @@ def add_server(
     command: Iterable[str] = (),
     files: Mapping[str, str] | None = None,
     url: str = "",
+    needs_connection: bool = False,
 ) -> McpServer:
-    """Store a server; nothing of it is started or used. Refuses with `invalid`, `forbidden` or `https_required`."""
+    """Store a server; nothing of it is started or used. Refuses with `invalid`, `forbidden` or `https_required`.
+
+    One that `needs_connection` is spoken to with the credentials that a workspace has connected it with.
+    """
     _demand_reason(because)
     if not SERVER_NAME.fullmatch(name):
         raise Refused(
@@ -76,35 +83,47 @@ def add_server(
         command=list(command) if transport == "stdio" else [],
         files=dict(files or {}) if transport == "stdio" else {},
         url=url if transport == "http" else "",
+        needs_connection=needs_connection,
         added_by=str(by),
         added_because=because,
     )
     endpoint_of(server)
+    if needs_connection and (why := why_not_base(server.url) if transport == "http" else "a program has no network"):
+        raise Refused(f"credentials cannot be sent to it: {why}", code=Code.INVALID)
     try:
         with transaction.atomic():
             server.save(force_insert=True)
     except IntegrityError:
         raise Refused(f"there is a server called {name} already", code=Code.INVALID) from None
-    told_of = {"transport": transport, "command": server.command, "files": server.files, "url": server.url}
+    told_of = {
+        "transport": transport,
+        "command": server.command,
+        "files": server.files,
+        "url": server.url,
+        "needs_connection": needs_connection,
+    }
     record("mcp_server.add", server, by=by, because=because, **told_of)
     return server
 
 
-def discover(server_id: UUID, *, by: Principal, because: str, seconds: float = DISCOVERY_S) -> list[Finding]:
+def discover(
+    server_id: UUID, *, by: Principal, because: str, connection_id: UUID | None = None, seconds: float = DISCOVERY_S
+) -> list[Finding]:
     """Ask a server what it serves, outside any transaction, and store what differs; return what did.
 
-    Refuses with `unavailable` when it does not answer properly, `frozen` when it is disabled, and as `checked` does.
+    Refuses with `unavailable` when it does not answer properly, `frozen` when it is disabled, `no_connection` when it
+    needs one and it is not clear which, and as `checked` and `expand` do.
     """
     from gateway.mcp.session import ServerFailed, look
 
     _demand_reason(because)
     server = McpServer.objects.get(pk=server_id)
     _must_be_enabled(server)
-    endpoint = endpoint_of(server)
+    endpoint, secrets = for_looking(server, endpoint_of(server), connection_id)
     try:
         seen = look(endpoint, deadline=time.monotonic() + seconds)
     except ServerFailed as failure:
-        error = told(str(failure), MASKERS)
+        error = told(redact_text(str(failure), (), secrets), MASKERS)
         _note_failure(server_id, error, by=by, because=because)
         raise Refused(
             f"the server {server.name} could not be used: {error}",

@@ -19,13 +19,17 @@ LONGEST_WORD = 4096
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An MCP server to speak to. `files` maps places of this machine to where the caged program sees them, read-only."""
+    """An MCP server to speak to. `files` maps places of this machine to where the caged program sees them, read-only.
+
+    `headers` go with every request over HTTP: the credentials of a connection, which `repr` does not show.
+    """
 
     transport: Literal["stdio", "http"]
     command: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     hides: tuple[Path, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def checked(

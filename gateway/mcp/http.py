@@ -14,6 +14,8 @@ from gateway.mcp.endpoint import Endpoint
 from gateway.mcp.meter import Meter
 from governance.core.egress import HTTP, Egress, Target
 
+REFUSES_WHO_ASKS = (401, 403)
+
 
 class _Counted(httpx2.AsyncByteStream):
     def __init__(self, inner: Any, meter: Meter) -> None:
@@ -42,6 +44,9 @@ class _Bounded(httpx2.AsyncBaseTransport):
         except NotReached as error:
             self._meter.stop(f"it is not reached: {error}")
             raise httpx2.ConnectError(str(error), request=request) from None
+        if response.status_code in REFUSES_WHO_ASKS:
+            self._meter.is_unauthorized = True
+            self._meter.stop(f"it does not accept who asks (status {response.status_code})")
         if response.headers.get("content-encoding", "identity") != "identity":
             self._meter.stop("it sent a packed answer that nobody asked for")
         response.stream = _Counted(response.stream, self._meter)
@@ -61,7 +66,7 @@ def client_for(endpoint: Endpoint, meter: Meter, *, seconds: float) -> httpx2.As
     transport = AsyncTransport(Egress((("MCP server", (place,)),)), deadline=monotonic() + seconds)
     return httpx2.AsyncClient(
         transport=_Bounded(transport, meter),
-        headers={"accept-encoding": "identity"},
+        headers={**endpoint.headers, "accept-encoding": "identity"},
         timeout=max(0.1, seconds),
         follow_redirects=False,
         trust_env=False,

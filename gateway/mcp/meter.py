@@ -15,15 +15,15 @@ STDERR_MOST = 16 * 1024
 class Meter:
     """Counts what a server sends, and ends the conversation at the limit. `fault` says why it was ended.
 
-    `sent` says that the tool was called, so that something may have happened; `stderr` is the beginning of what a caged
-    server wrote there.
+    `sent` says that the tool was called, so that something may have happened; `is_unauthorized`, that the server wants
+    other credentials; `stderr` is the beginning of what a caged server wrote there.
     """
 
     def __init__(self) -> None:
         self.scope: anyio.CancelScope | None = None
         self.bytes = self.messages = 0
         self.fault = ""
-        self.sent = False
+        self.sent = self.is_unauthorized = False
         self.stderr = bytearray()
 
     def stop(self, fault: str) -> None:

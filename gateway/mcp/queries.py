@@ -9,7 +9,8 @@ from audit.core.refusals import Refused
 from audit.ledger import subject_of
 from audit.models import AuditEvent
 from gateway.core.mcp import ToolState
-from gateway.models import McpServer, McpTool
+from gateway.core.states import ConnectionState
+from gateway.models import Connection, McpServer, McpTool
 from governance.core.permissions import Verb
 from governance.people import may_everywhere
 
@@ -40,6 +41,13 @@ def tools_visible_to(user: Any) -> QuerySet[McpTool]:
 def tools_of(server: McpServer) -> QuerySet[McpTool]:
     """Return the tools of a server that the asker may see, without those that are gone for good."""
     return McpTool.objects.filter(server=server).exclude(state=ToolState.WITHDRAWN).select_related("server")
+
+
+def ways_to(server: McpServer) -> QuerySet[Connection]:
+    """Return the connections through which a server that wants credentials can be looked at."""
+    rows = Connection.objects.filter(service=server.service_name, state=ConnectionState.CONNECTED)
+    rows = rows if server.needs_connection else rows.none()
+    return rows.select_related("workspace").order_by("workspace__name", "account")
 
 
 def entries_of(server: McpServer) -> QuerySet[AuditEvent]:

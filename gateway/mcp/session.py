@@ -15,7 +15,8 @@ from django.conf import settings
 from audit.core.canonical import MAX_INTEGER, canonical
 from audit.core.refusals import Refused
 from gateway.cage import CageMissing, why_missing
-from gateway.core.mcp import Definition, answer_of
+from gateway.core.mcp import Definition, answer_of, texts_in
+from gateway.core.placeholders import SHORTEST
 from gateway.mcp.endpoint import Endpoint
 from gateway.mcp.meter import Meter, metered
 from governance.core.wording import excerpt
@@ -30,11 +31,15 @@ LONGEST_NAME = 128
 
 
 class ServerFailed(Exception):
-    """A server did not do what it was asked, and why; `sent` says that the tool was called all the same."""
+    """A server did not do what it was asked, and why; `sent` says that the tool was called all the same.
 
-    def __init__(self, reason: str, *, sent: bool = False) -> None:
+    `is_unauthorized`: it does not accept the credentials.
+    """
+
+    def __init__(self, reason: str, *, sent: bool = False, is_unauthorized: bool = False) -> None:
         super().__init__(reason)
         self.sent = sent
+        self.is_unauthorized = is_unauthorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def look(endpoint: Endpoint, *, deadline: float) -> Seen:
     """Return what a server serves; raises `ServerFailed`. `deadline` is a moment of `time.monotonic()`."""
 
     async def ask(client: Any, meter: Meter) -> Seen:
-        tools, unusable = await _tools(client)
+        tools, unusable = await _tools(client, _told_to(endpoint))
         return Seen(client.protocol_version, tools, unusable)
 
     return _converse(endpoint, deadline, ask)
@@ -80,7 +85,7 @@ def call(
     async def ask(client: Any, meter: Meter) -> Answer | Moved:
         from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
 
-        tools, _ = await _tools(client)
+        tools, _ = await _tools(client, _told_to(endpoint))
         now = next((tool for tool in tools if tool.name == name), None)
         if now is None or now.digest != digest:
             return Moved(now, tools)
@@ -106,10 +111,14 @@ def _converse(endpoint: Endpoint, deadline: float, ask: Callable[[Any, Meter], A
     try:
         found = anyio.run(_conversation, endpoint, deadline, ask, meter)
     except Exception as error:  # noqa: BLE001  # whatever a server makes the library stumble over, it has failed
-        raise ServerFailed(_reason(meter, _first(error)), sent=meter.sent) from None
+        raise _failed(_reason(meter, _first(error)), meter) from None
     if meter.fault or not found:
-        raise ServerFailed(meter.fault or "it did not answer in time", sent=meter.sent)
+        raise _failed(meter.fault or "it did not answer in time", meter)
     return found[0]
+
+
+def _failed(reason: str, meter: Meter) -> ServerFailed:
+    return ServerFailed(reason, sent=meter.sent, is_unauthorized=meter.is_unauthorized)
 
 
 async def _conversation(
@@ -135,7 +144,13 @@ async def _conversation(
     return ()
 
 
-async def _tools(client: Any) -> tuple[tuple[Definition, ...], dict[str, str]]:
+def _told_to(endpoint: Endpoint) -> frozenset[str]:
+    """Return what a server is told in confidence and must not put into what is stored of it."""
+    words = {word for value in endpoint.headers.values() for word in (value, *value.split())}
+    return frozenset(word for word in words if len(word) >= SHORTEST)
+
+
+async def _tools(client: Any, confidential: frozenset[str]) -> tuple[tuple[Definition, ...], dict[str, str]]:
     found: dict[str, Definition] = {}
     unusable: dict[str, str] = {}
     cursor = None
@@ -145,6 +160,8 @@ async def _tools(client: Any) -> tuple[tuple[Definition, ...], dict[str, str]]:
             if tool.name in found or tool.name in unusable:
                 raise _Misbehaved(f"it serves two tools called {excerpt(tool.name)}")
             definition = _definition(tool)
+            if any(word in text for text in texts_in(definition.as_json()) for word in confidential):
+                raise _Misbehaved("it repeats the credentials that it was given")
             if why := _why_unusable(definition):
                 unusable[excerpt(tool.name, LONGEST_NAME)] = why
             else:

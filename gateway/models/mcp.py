@@ -26,6 +26,9 @@ class McpServer(Row):
     command = models.JSONField(default=list, blank=True)
     files = models.JSONField(default=dict, blank=True)
     url = models.CharField(max_length=500, blank=True)
+    needs_connection = models.BooleanField(
+        default=False, help_text="Each workspace connects it with credentials of its own."
+    )
     enabled = models.BooleanField(default=True)
     added_by = models.CharField(max_length=160)
     added_because = models.TextField()
@@ -38,6 +41,11 @@ class McpServer(Row):
     class Meta:
         ordering = ("name",)
         verbose_name = "MCP server"
+
+    @property
+    def service_name(self) -> str:
+        """The name under which workspaces connect it."""
+        return f"mcp.{self.name}"
 
     @property
     def audit_label(self) -> str:

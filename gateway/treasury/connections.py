@@ -49,7 +49,11 @@ def connect(
     if known is None:
         names = ", ".join(sorted(all_services()))
         raise Refused(f"there is no service {service[:48]!r}", code=Code.INVALID, recovery=f"Services: {names}")
-    base_url = (base_url or known.base_url).strip().rstrip("/")
+    given = base_url.strip()
+    base_url = known.base_url if given in ("", known.base_url) else given.rstrip("/")
+    if known.is_one_place and base_url != known.base_url:
+        fault = Fault("/base_url", "invalid", f"{service} is at {known.base_url} and nowhere else")
+        raise Refused("the connection does not fit", code=Code.INVALID, faults=[fault])
     if faults := [*_faults_of(account, access, base_url), *_faults_in(settings, known)]:
         raise Refused("the connection does not fit", code=Code.INVALID, faults=faults)
     taken = Connection.objects.filter(workspace=workspace, service=service, account=account)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from gateway.connector import all_skills, service_of
+from gateway.connector import all_skills
 from gateway.core.placeholders import names_in
 from gateway.core.states import ConnectionState, GrantState
 from gateway.models import Connection, Grant, Secret
 from governance.core.states import InvocationState
-from governance.models import SkillInvocation
+from governance.models import Skill, SkillInvocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ def impact_of(secret: Secret) -> Impact:
         if secret.name in names_in(each.settings)
     ]
     grants = list(Grant.objects.filter(secret=secret, state=GrantState.GIVEN))
+    known = {*all_skills(), *Skill.objects.values_list("name", flat=True)} if named else set()
     skills = {
         skill
         for each in named
-        for skill in all_skills()
-        if (service := service_of(skill)) is not None
-        and service.name == each.service
+        for skill in known
+        if skill.startswith(f"{each.service}.")
         and any(grant.connection_id == each.pk or (grant.skill and fnmatchcase(skill, grant.skill)) for grant in grants)
     }
     waiting = SkillInvocation.objects.filter(

@@ -21,10 +21,10 @@ def resolve(
     service = service_of(skill)
     if service is None:
         return None
-    named = value.get("connection")
+    named = value.get("connection") if service.takes_account else ""
     account = named if isinstance(named, str) else ""
     need = Need(workspace_id, skill, service.name, account, "read" if side_effect == "read_only" else "write")
-    found = _choose(need, _connections([need]))
+    found = _choose(need, _connections([need]), takes_account=service.takes_account)
     return found if isinstance(found, NoConnection) else _fact_of(found, need)
 
 
@@ -34,15 +34,20 @@ def lacking(needs: Collection[Need]) -> dict[Need, str]:
     It asks once for all, and once for each connection and skill among them.
     """
     rows = list(_connections(needs))
-    unusable = cache(why_unusable)
+    unusable, takes_account = cache(why_unusable), cache(_takes_account)
     found = {}
     for need in needs:
-        chosen = _choose(need, rows)
+        chosen = _choose(need, rows, takes_account=takes_account(need.skill))
         if isinstance(chosen, NoConnection):
             found[need] = "" if chosen.is_choice else chosen.because
         else:
             found[need] = unusable(chosen, need.skill)
     return {need: because for need, because in found.items() if because}
+
+
+def _takes_account(skill: str) -> bool:
+    service = service_of(skill)
+    return service is not None and service.takes_account
 
 
 def _connections(needs: Iterable[Need]) -> Iterable[Connection]:
@@ -63,7 +68,7 @@ def _fact_of(connection: Connection, need: Need) -> ConnectionFact:
     )
 
 
-def _choose(need: Need, among: Iterable[Connection]) -> Connection | NoConnection:
+def _choose(need: Need, among: Iterable[Connection], *, takes_account: bool = True) -> Connection | NoConnection:
     """Return the one connection that meets a need, or why there is none."""
     rows = [row for row in among if (row.workspace_id, row.service) == (need.workspace_id, need.service)]
     working = [row for row in rows if row.state == ConnectionState.CONNECTED]
@@ -71,6 +76,9 @@ def _choose(need: Need, among: Iterable[Connection]) -> Connection | NoConnectio
     if not need.account:
         if len(fit) == 1:
             return fit[0]
+        if len(fit) > 1 and not takes_account:
+            why = f"{need.service} is connected more than once ({_accounts(fit)}): disable all of these but one"
+            return NoConnection(need, why)
         return NoConnection(need, _because(need.service, rows, working, fit), is_choice=len(fit) > 1)
     named = [row for row in fit if row.account == need.account]
     if named:

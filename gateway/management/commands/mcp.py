@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -19,7 +20,7 @@ from gateway.mcp.actions import (
     refuse_tool,
     suspend_tool,
 )
-from gateway.mcp.queries import tools_of
+from gateway.mcp.queries import tools_of, ways_to
 from gateway.models import McpServer, McpTool
 from governance.core.wording import excerpt
 from governance.models import SideEffect
@@ -44,9 +45,18 @@ class Command(BaseCommand):
         add.add_argument(
             "--show", action="append", default=[], metavar="OUTSIDE[=INSIDE]", help="a place it may read, for stdio"
         )
+        add.add_argument(
+            "--needs-connection",
+            action="store_true",
+            help="it wants credentials; each workspace connects it with its own",
+        )
         add_person_arguments(add)
         for deed, says in (("discover", "ask a server what it serves"), ("disable", "stop"), ("enable", "let go on")):
-            self._add(deeds, deed, says, "server")
+            asked = self._add(deeds, deed, says, "server")
+            if deed == "discover":
+                asked.add_argument(
+                    "--connection", metavar="WORKSPACE/ACCOUNT", help="through which, where several have connected it"
+                )
         for deed in ("accept", "refuse", "suspend"):
             found = self._add(deeds, deed, f"{deed} a tool", "server", "tool")
             if deed == "accept":
@@ -86,6 +96,7 @@ class Command(BaseCommand):
                 command=options["command"] or (),
                 files={outside: inside or outside for outside, _, inside in pairs},
                 url=options["url"] or "",
+                needs_connection=options["needs_connection"],
             )
             self.stdout.write(f"{name} is added; discover its tools next")
             return
@@ -93,13 +104,23 @@ class Command(BaseCommand):
         if server is None:
             raise CommandError(f"there is no server called {name!r}")
         if deed == "discover":
-            for finding in discover(server.pk, by=by, because=because):
+            through = self._through(server, options["connection"])
+            for finding in discover(server.pk, by=by, because=because, connection_id=through):
                 self.stdout.write(f"{finding.kind:<9} {excerpt(finding.name)}: {finding.because}")
         elif deed in OF_SERVERS:
             OF_SERVERS[deed](server.pk, by=by, because=because)
             self.stdout.write(f"{name}: {deed}d")
         else:
             self._decide(options, server, by, because)
+
+    def _through(self, server: McpServer, named: str | None) -> UUID | None:
+        if not named:
+            return None
+        workspace, _, account = named.partition("/")
+        found = ways_to(server).filter(workspace__slug=workspace, account=account).first()
+        if found is None:
+            raise CommandError(f"{server.service_name} is not connected as {account!r} in {workspace!r}")
+        return found.pk
 
     def _decide(self, options: dict[str, Any], server: McpServer, by: Principal, because: str) -> None:
         tool: McpTool | None = tools_of(server).filter(name=options["tool"]).first()

@@ -9,6 +9,7 @@ from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
+from starlette.responses import PlainTextResponse
 
 from tests.gateway.live import serving
 
@@ -27,14 +28,16 @@ def tool(name: str, description: str = "Says it again.", **more: Any) -> types.T
 
 @dataclass
 class Shelf:
-    """What is served (`tools`), what was called, and where."""
+    """What is served (`tools`), what was called, and where. With `wants`, only who sends one of these in `Authorization` is heard."""
 
     url: str = ""
+    wants: tuple[str, ...] = ()
+    turned_away: int = 0
     tools: list[types.Tool] = field(default_factory=list)
     called: list[tuple[str, Any]] = field(default_factory=list)
 
     def fresh(self) -> "Shelf":
-        self.called = []
+        self.called, self.wants, self.turned_away = [], (), 0
         self.tools = [
             tool("echo", annotations=types.ToolAnnotations(read_only_hint=True, title="Harmless")),
             tool("count", "Counts letters.", output_schema=COUNTED),
@@ -74,6 +77,23 @@ def _said(text: str, **more: Any) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], **more)
 
 
+class _Guard:
+    """Turns away who does not send what the shelf wants, before the server hears of it."""
+
+    def __init__(self, inner: Any, shelf: Shelf) -> None:
+        self._inner, self._shelf = inner, shelf
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and self._shelf.wants:
+            given = dict(scope["headers"]).get(b"authorization", b"").decode()
+            if given not in self._shelf.wants:
+                self._shelf.turned_away += 1
+                said = f"you sent {given}, and that is wrong"
+                await PlainTextResponse(said, 401)(scope, receive, send)
+                return
+        await self._inner(scope, receive, send)
+
+
 @contextmanager
 def serving_shelf() -> Iterator[Shelf]:
     """Serve a shelf by streamable HTTP on a port of this machine, in a thread."""
@@ -81,5 +101,5 @@ def serving_shelf() -> Iterator[Shelf]:
     app = Server("shelf", version="1", on_list_tools=shelf.list_tools, on_call_tool=shelf.call_tool)
     listener = socket.create_server(("127.0.0.1", 0))
     shelf.url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-    with serving(app.streamable_http_app(), listener):
+    with serving(_Guard(app.streamable_http_app(), shelf), listener):
         yield shelf

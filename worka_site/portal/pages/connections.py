@@ -67,7 +67,7 @@ def new_connection(request: HttpRequest) -> dict[str, Any]:
         "title": "Connect a service",
         "crumbs": [Crumb("Connections", to("gateway_connection_changelist")), Crumb("Connect a service")],
         "services": [Choice(name, name, name == chosen) for name in sorted(all_services())],
-        "hints": [(each.name, each.base_url, _example(each.settings_schema)) for each in all_services().values()],
+        "hints": [(each.name, each.base_url, json.dumps(each.example)) for each in all_services().values()],
         "account": typed.get("account", ""),
         "base_url": typed.get("base_url", ""),
         "access": typed.get("access", "read"),
@@ -98,7 +98,3 @@ def connect_now(request: HttpRequest, by: Principal) -> dict[str, Any]:
     )
     messages.success(request, f"{made} is connected. Grant it the secrets that it names; until then no call goes out.")
     return {"redirect": to("gateway_connection_changelist")}
-
-
-def _example(schema: Any) -> str:
-    return json.dumps({name: f"{{{{secret:{name}}}}}" for name in schema["required"]})

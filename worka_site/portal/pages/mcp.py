@@ -23,7 +23,7 @@ from worka_site.portal.difference import difference
 from worka_site.portal.links import to
 from worka_site.portal.looks import SIDE_EFFECT
 from worka_site.portal.registry import page
-from worka_site.portal.shapes import Crumb, Fact
+from worka_site.portal.shapes import Choice, Crumb, Fact
 from worka_site.portal.stories import entries_about
 
 SERVERS = "gateway_mcpserver_changelist"
@@ -51,6 +51,9 @@ def server_page(request: HttpRequest, server: McpServer) -> dict[str, Any]:
         "title": server.name,
         "crumbs": [Crumb("MCP servers", to(SERVERS)), Crumb(server.name)],
         "server": server,
+        "through": [
+            Choice(str(each.pk), f"{each.account} in {each.workspace.name}") for each in queries.ways_to(server)
+        ],
         "tools": [_tool(request, tool) for tool in tools],
         "facts": _facts(server),
         "unusable": sorted(server.unusable.items()),
@@ -98,6 +101,8 @@ def _facts(server: McpServer) -> list[Fact]:
     facts.append(Fact("Command" if server.command else "Address", _where(server), "code"))
     if server.transport == "stdio":
         facts.append(Fact("Sees", "\n".join(shown) or "the system, read-only", "lines"))
+    if server.needs_connection:
+        facts.append(Fact("Credentials", f"those of each workspace's connection to {server.service_name}"))
     if server.protocol:
         facts.append(Fact("Protocol", server.protocol))
     facts.append(Fact("Added by", server.added_by.partition(":")[2]))
@@ -111,7 +116,7 @@ def _facts(server: McpServer) -> list[Fact]:
 def add_page(request: HttpRequest) -> dict[str, Any]:
     """Return the form that adds a server, with what was sent and what this installation allows."""
     queries.servers_visible_to(request.user)
-    names = ("name", "transport", "command", "files", "url", "because")
+    names = ("name", "transport", "command", "files", "url", "needs_connection", "because")
     return {
         "title": "Add an MCP server",
         "crumbs": [Crumb("MCP servers", to(SERVERS)), Crumb("Add")],
@@ -139,9 +144,11 @@ def add_now(request: HttpRequest, by: Principal) -> dict[str, Any]:
         command=command,
         files=files_in(sent.get("files", "").splitlines()),
         url=sent.get("url", ""),
+        needs_connection=bool(sent.get("needs_connection")),
     )
+    first = f"connect {server.service_name}, then " if server.needs_connection else ""
     messages.success(
-        request, f"The server {server.name} is added. Nothing of it has been started; discover its tools next."
+        request, f"The server {server.name} is added. Nothing of it has been started; {first}discover its tools next."
     )
     return {"redirect": to("gateway_mcpserver_change", server.pk)}
 
