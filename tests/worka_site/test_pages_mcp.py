@@ -1,5 +1,6 @@
 """MCP servers in the console and from the shell: who may, what is shown of a difference, and what a decision writes."""
 
+import re
 from io import StringIO
 
 import pytest
@@ -9,6 +10,7 @@ from audit.models import AuditEvent
 from gateway.core.mcp import Definition
 from gateway.mcp.actions import store_discovery
 from gateway.models import McpServer, McpTool
+from gateway.treasury.connections import connect
 from governance.models import Skill
 from tests.console import at, console_journey, visit, words
 
@@ -144,6 +146,47 @@ def test_a_discovery_that_fails_is_said_and_kept(j, shelf):
 
     assert "could not be used" in told(page)[0] and "It could not be used" in words(page)
     assert AuditEvent.objects.filter(type="mcp_server.fail").count() == 1
+
+
+def test_a_server_that_wants_credentials_is_looked_at_through_a_connection(j):
+    dora, more = visit(j.house.dora), {"by": j.house.by("dora"), "because": "we use it"}
+    page = dora.post(ADD, {**SENT, "needs_connection": "on"}, follow=True)
+    server = McpServer.objects.get()
+    assert server.needs_connection and "connect mcp.shelf, then discover" in told(page)[0]
+    assert "Through" not in words(page)
+    assert "mcp.shelf is not connected" in told(press(dora, server, "discover"))[0]
+    settings = {"headers": {"Authorization": "Bearer {{secret:shelf-token}}"}}
+    made = [connect(j.house.workspace, "mcp.shelf", name, settings=settings, **more) for name in ("one", "two")]
+
+    page = dora.get(at("gateway_mcpserver_change", server.pk))
+
+    options = re.findall(r'<option value="([0-9a-f-]{36})">([^<]+)</option>', page.content.decode())
+    assert options == [(str(each.pk), f"{each.account} in Acme") for each in made]
+    assert "more than once" in told(press(dora, server, "discover"))[0]
+    said = told(press(dora, server, "discover", connection=str(made[1].pk)))[0]
+    assert "names a secret shelf-token that does not exist" in said
+    assert "mcp.shelf" in words(dora.get("/admin/connections/new/"))
+    out = StringIO()
+    with pytest.raises(CommandError, match="does not exist"):
+        call_command(
+            "mcp", "discover", "shelf", "--connection", "acme/two", "--by", "dora", "--because", "x", stdout=out
+        )
+    with pytest.raises(CommandError, match="is not connected as 'three'"):
+        call_command("mcp", "discover", "shelf", "--connection", "acme/three", "--by", "dora", "--because", "x")
+    call_command(
+        "mcp",
+        "add",
+        "other",
+        "--url",
+        "http://127.0.0.1:1/mcp",
+        "--needs-connection",
+        "--by",
+        "dora",
+        "--because",
+        "x",
+        stdout=out,
+    )
+    assert McpServer.objects.get(name="other").needs_connection
 
 
 def test_the_same_deeds_from_the_shell(j, shelf):
