@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
+
 from audit.core.codes import Code
 from audit.core.refusals import Refused
 from audit.principals import Principal, person
 from governance.core.permissions import may
-from governance.models import Membership, ServiceAccount, Workspace
+from governance.models import Membership, Run, ServiceAccount, Workspace
 
 AUDITORS = "auditors"
 CHOSEN_WORKSPACE = "workspace"  # in a session: the id of the workspace that a person with several has chosen
@@ -64,6 +66,18 @@ def service_asker(account: ServiceAccount, *, via: str) -> Asker:
     owners = frozenset(str(pk) for pk in account.owners.values_list("pk", flat=True))
     principal = Principal("service", account.name, id=str(account.pk), persons=owners, via=via)
     return Asker(principal, None, account.workspace, frozenset({account.role}))
+
+
+def person_known_in(workspace: Workspace, username: str) -> Any:
+    """Return somebody who belongs to a workspace or has asked for something there, by user name; refuses with not_found."""
+    user = get_user_model()._default_manager.filter(username=username).first()
+    is_known = user is not None and (
+        Membership.objects.filter(workspace=workspace, user=user).exists()
+        or Run.objects.filter(workspace=workspace, requester_persons__contains=[str(user.pk)]).exists()
+    )
+    if not is_known:
+        raise Refused(f"nobody here is called {username[:80]!r}", code=Code.NOT_FOUND)
+    return user
 
 
 def workspaces_of(user: Any) -> list[Workspace]:

@@ -3,7 +3,7 @@
 from csp.decorators import csp_update
 from django.urls import path, re_path
 
-from gateway.api import approvals, evidence, ledger, policies, runs, site
+from gateway.api import approvals, evidence, ledger, memories, policies, runs, site, spend
 from gateway.api.stream import events_stream
 
 urlpatterns = [
@@ -30,6 +30,9 @@ urlpatterns = [
     path("agents", evidence.Agents.as_view()),
     path("skills", evidence.Skills.as_view()),
     path("connections", evidence.Connections.as_view()),
+    path("models/spend", spend.ModelSpend.as_view()),
+    path("memories", memories.Memories.as_view()),
+    path("memories/forget", memories.Forget.as_view()),
     path("policies", policies.Policies.as_view()),
     path("policies/active", policies.ActivePolicies.as_view()),
     path("policies/check", policies.CheckPolicy.as_view()),

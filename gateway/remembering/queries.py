@@ -25,6 +25,12 @@ def memories_visible_to(asker: Asker) -> QuerySet[MemoryEntry]:
     return MemoryEntry.objects.filter(workspace=asker.workspace_id).defer("search").select_related("run", "workspace")
 
 
+def memories_about(asker: Asker, *, namespace: str = "", person: str = "", words: str = "") -> QuerySet[MemoryEntry]:
+    """Return those of one agent, of one person (a user's key) or with some words in them; empty matches everything."""
+    same = {"namespace": namespace, "person_ids__contains": [person] if person else "", "text__icontains": words}
+    return memories_visible_to(asker).filter(**{name: value for name, value in same.items() if value})
+
+
 def namespaces_of(asker: Asker) -> Sequence[str]:
     """Return the namespaces that hold something."""
     rows = memories_visible_to(asker).order_by("namespace").values_list("namespace", flat=True).distinct()

@@ -4,19 +4,17 @@ Exit codes: 0 done, 1 refused (or the watched run did not succeed), 2 used wrong
 """
 
 import time
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
+from worka import cli_outside
 from worka.cli_config import client_from
+from worka.cli_options import REFUSED, As, AsJson, Because, Url, err, out, reported
 from worka.cli_screens import (
     approval_screen,
     approvals_table,
-    error_lines,
     event_line,
     outcome_text,
     print_json,
@@ -27,54 +25,21 @@ from worka.cli_screens import (
     text,
 )
 from worka.client import Client
-from worka.errors import ApiError, Misconfigured, Unreachable
+from worka.errors import ApiError, Unreachable
 from worka.rows import Approval, Run
 
-REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 LOOK_AGAIN_S = 3.0
-
-P = ParamSpec("P")
 
 app = typer.Typer(help="Ask for governed runs and answer their approvals.", no_args_is_help=True, add_completion=False)
 runs_app = typer.Typer(help="Runs: one per request.", no_args_is_help=True)
 approvals_app = typer.Typer(help="What waits for your answer.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(approvals_app, name="approvals")
+for name, group in cli_outside.GROUPS.items():
+    app.add_typer(group, name=name)
 
-out = Console()
-err = Console(stderr=True)
-
-Url = Annotated[str, typer.Option("--url", help="Where Worka is. Default: WORKA_URL, else http://127.0.0.1:8000.")]
-As = Annotated[str, typer.Option("--as", help="Act as this person of $WORKA_HOME/credentials.json.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RunName = Annotated[str, typer.Argument(help="The run's number or id.", metavar="RUN")]
 GateName = Annotated[str, typer.Argument(help="The approval's id, or the number of its run.", metavar="APPROVAL")]
-Because = Annotated[str, typer.Option("--because", help="The reason; it goes into the ledger.")]
-
-
-def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn the errors of a command into a sentence on stderr and an exit code."""
-
-    @wraps(command)
-    def run(*arguments: P.args, **options: P.kwargs) -> None:
-        try:
-            command(*arguments, **options)
-        except ApiError as error:
-            if options.get("as_json"):
-                print_json(err, error.body)
-            else:
-                err.print(error_lines(error))
-            raise typer.Exit(REFUSED) from None
-        except Unreachable as error:
-            err.print(text(error, "red"))
-            raise typer.Exit(UNREACHABLE) from None
-        except Misconfigured as error:
-            err.print(text(error, "red"))
-            raise typer.Exit(USAGE) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-
-    return run
 
 
 @runs_app.command("start")

@@ -139,6 +139,44 @@ def spend_of(calls: Sequence[ModelCall]) -> dict[str, Any]:
     }
 
 
+def sums_screen(told: Mapping[str, Any]) -> RenderableType:
+    """Return what models have cost, line by line as it was summed, and together."""
+    table = Table(
+        str(told["by"]).capitalize(), *(Column(name, justify="right") for name in ("Calls", "In", "Out", "US dollars")),
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for each in told["items"]:
+        name = f"#{each['name']}" if told["by"] == "run" else each["name"]
+        table.add_row(line(name), *_sums_of(each))
+    table.add_row(text("together", "bold"), *_sums_of(told["total"]))
+    return table
+
+
+def _sums_of(used: Mapping[str, Any]) -> list[str]:
+    counts = [f"{int(used[name]):,}" for name in ("calls", "tokens_in", "tokens_out")]
+    return [*counts, f"{Decimal(str(used['cost_usd'])):,.6f}"]
+
+
+def memories_table(memories: Iterable[Mapping[str, Any]]) -> Table:
+    """Return what agents remember, one memory a row."""
+    table = Table("Since", "Agent", "Run", "Asked by", "Memory", box=None, pad_edge=False)
+    for each in memories:
+        agent, asker = (str(each[name]).partition(":")[2] for name in ("namespace", "requester"))
+        since = when(str(each["created_at"]))
+        table.add_row(since, line(agent), f"#{each['run_number']}", line(asker), line(str(each["text"])[:300]))
+    return table
+
+
+def connections_table(connections: Iterable[Mapping[str, Any]]) -> Table:
+    """Return connections, one a row."""
+    table = Table("Service", "Account", "Access", "State", "Last used", box=None, pad_edge=False)
+    for each in connections:
+        used = when(str(each["last_used_at"])) if each.get("last_used_at") else text("never", "dim")
+        cells = [line(each[name]) for name in ("service", "account", "access")]
+        table.add_row(*cells, state(str(each["state"])), used)
+    return table
+
+
 def approvals_table(approvals: Iterable[Approval]) -> Table:
     """Return waiting approvals, one a row."""
     # An id that is cut cannot be answered.

@@ -73,6 +73,23 @@ class Client:
         """Return the skills that exist, with their schemas."""
         return list(self.pages("/v1/skills"))
 
+    def connections(self) -> list[Json]:
+        """Return the accounts of services outside that this workspace has connected."""
+        return list(self.pages("/v1/connections"))
+
+    def model_spend(self, *, by: str = "day", days: int = 14) -> Json:
+        """Return what models have cost, summed by `day`, `agent`, `model` or `run`; money is text."""
+        return self.ask("GET", "/v1/models/spend", params={"by": str(by), "days": days})
+
+    def memories(self, *, agent: str = "", words: str = "", limit: int | None = None) -> Iterator[Json]:
+        """Yield what agents remember, newest first; for owners and admins."""
+        filters = {"namespace": f"agent:{agent}" if agent else None, "q": words or None}
+        return self.pages("/v1/memories", limit=limit, **filters)
+
+    def forget(self, *, because: str, **about: str) -> int:
+        """Erase what agents remember of a `run`, of a `person` or in a `namespace`; return how many memories that were."""
+        return int(self.ask("POST", "/v1/memories/forget", json={**about, "because": because})["forgotten"])
+
     def settle(self, invocation_id: str, outcome: str, *, because: str, output: Any = None) -> Json:
         """Say what became of a call whose effect is not known: `succeeded` or `failed`."""
         body: dict[str, Any] = {"outcome": outcome, "because": because}

@@ -21,8 +21,13 @@ BODIES = {
     "vote": ({"verdict", "because", "payload_digest"}, {"verdict", "because", "payload_digest"}),
     "check": ({"source"}, {"source"}),
     "settle": ({"outcome", "because"}, {"outcome", "because", "output"}),
+    "forget": ({"because"}, {"because", "run", "person", "namespace"}),
 }
 QUERIES = {"cursor", "limit", "state", "requester", "since", "until", "type", "run"}
+QUERIES_OF = {"models": {"by", "days"}, "memories": {"cursor", "limit", "namespace", "q"}}
+SPENT = {
+    "calls": 3, "unanswered": 1, "tokens_in": 2702, "tokens_out": 40, "cost_usd": "1234.020600", "reserved_usd": "0", "last_at": None,
+}  # fmt: skip
 
 
 def a_run(number: int = 142, state: str = "running", **more: Any) -> dict[str, Any]:
@@ -73,6 +78,9 @@ class ApiDouble:
     steps: list[dict[str, Any]] = field(default_factory=list)
     approvals: list[dict[str, Any]] = field(default_factory=lambda: [an_approval()])
     model_calls: list[dict[str, Any]] = field(default_factory=list)
+    memories: list[dict[str, Any]] = field(default_factory=list)
+    connections: list[dict[str, Any]] = field(default_factory=list)
+    has_spent: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)
     streams: list[str | Exception] = field(default_factory=list)
     before: Callable[[httpx2.Request], Any] = lambda request: None
@@ -99,7 +107,7 @@ class ApiDouble:
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return _response(*problem(401, "unauthorized", "this key is not known"))
         query = dict(parse_qsl(request.url.query.decode()))
-        if set(query) - QUERIES:
+        if set(query) - QUERIES_OF.get(request.url.path.split("/")[2], QUERIES):
             return _response(*problem(400, "bad_request", f"unknown: {sorted(query)}"))
         match request.method, request.url.path.strip("/").split("/")[1:]:
             case "POST", ["runs"]:
@@ -136,6 +144,18 @@ class ApiDouble:
                 )
             case "POST", ["approvals", _, "vote"]:
                 return self._vote(body)
+            case "GET", ["models", "spend"]:
+                line = {"name": "142", "run": RUN_ID, **SPENT}
+                return _response(
+                    200, {"by": query["by"], "since": "", "total": SPENT, "items": [line] if self.has_spent else []}
+                )
+            case "GET", ["memories"]:
+                found = [each for each in self.memories if query.get("namespace") in (None, each["namespace"])]
+                return self._page([each for each in found if query.get("q", "") in each["text"]], query)
+            case "POST", ["memories", "forget"]:
+                return self._checked("forget", body) or _response(200, {"forgotten": len(self.memories)})
+            case "GET", ["connections"]:
+                return self._page(self.connections, query)
             case "GET", ["policies", "active"]:
                 return self._page([{"scope": "platform", "version": 1, "state": "active"}], query)
             case "POST", ["policies", "check"]:

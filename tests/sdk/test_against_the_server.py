@@ -313,3 +313,37 @@ def test_a_refused_plan_ends_in_a_sentence_for_who_asked(worka, housed):
     propose_plan(housed.caller(), {"no_plan": "no playbook fits"})
 
     assert "no playbook fits" in worka("ada", "runs", "why", "1").stdout
+
+
+def test_what_lies_outside_is_told_by_the_real_server(worka, client_of, housed):
+    from gateway.models import MemoryEntry
+    from tests.gateway.treasury.bank import plug
+    from tests.modelling import POLICY as MODELS
+    from tests.modelling import answered
+    from tests.people import use_policy
+
+    j = housed
+    use_policy(j.house.workspace, MODELS)
+    assert worka("dora", "models", "spend").stdout == "No model was asked.\n"
+    assert worka("dora", "connections", "list").stdout == "Nothing is connected.\n"
+    j.ask("Look at the letters")
+    j.propose(step("look", ("a", "read", "letters")))
+    answered(j)
+    plug(j.house)
+    MemoryEntry.objects.create(
+        workspace=j.house.workspace, namespace="agent:hari", text="Asked: letters", run=j.run, agent_name="hari",
+        created_by="system:worka", person_ids=list(j.run.requester_persons),
+    )  # fmt: skip
+
+    assert worka("ada", "models", "spend", "--by", "agent").stdout.split()[-10:] == [
+        "ernest", "1", "100", "20", "0.003000", "together", "1", "100", "20", "0.003000",
+    ]  # fmt: skip
+    assert client_of("dora").model_spend(by="run")["items"][0]["run"] == str(j.run.pk)
+    assert "acme-bot" in worka("dora", "connections", "list").stdout
+    assert "Asked: letters" in worka("dora", "memories", "list", "--agent", "hari").stdout
+    assert "forget memories" in worka("ada", "memories", "list", code=1).stderr
+    assert (
+        worka("dora", "memories", "forget", "--person", "ada", "--because", "asked", "-y").stdout
+        == "1 memory is erased\n"
+    )
+    assert not MemoryEntry.objects.exists()

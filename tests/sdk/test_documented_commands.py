@@ -12,7 +12,9 @@ from worka import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINE = re.compile(r"(?:^\s*\.venv/bin/|`)worka ((?:runs|approvals|--)[^\n`#]*)", re.MULTILINE)
+LINE = re.compile(
+    r"(?:^\s*\.venv/bin/|`)worka ((?:runs|approvals|models|memories|connections|--)[^\n`#]*)", re.MULTILINE
+)
 SHOWN = [(page.name, line.strip()) for page in PAGES for line in LINE.findall(page.read_text(encoding="utf-8"))]
 
 

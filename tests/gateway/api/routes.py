@@ -56,5 +56,6 @@ BODIES = {
     "/v1/runs/{run}/cancel": {"because": "enough"},
     "/v1/approvals/{gate}/vote": {"verdict": "approve", "because": "fine", "payload_digest": "0" * 64},
     "/v1/invocations/{call}/settle": {"outcome": "failed", "because": "looked"},
+    "/v1/memories/forget": {"namespace": "agent:nobody", "because": "a test"},
     "/v1/policies/check": {"source": POLICY},
 }

@@ -22,6 +22,8 @@ EXCEPTIONS = {
     "POST /v1/approvals/{gate}/vote": VOTES,
     "POST /v1/invocations/{call}/settle": SETTLES,
     "GET /v1/artifacts/{artifact}/content": READS_EVIDENCE,
+    "GET /v1/memories": SETTLES,
+    "POST /v1/memories/forget": SETTLES,
     "GET /v1/audit/events": SEES_THE_LEDGER,
     "GET /v1/audit/seals": VERIFIES,
     "GET /v1/audit/proof/{event}": VERIFIES,

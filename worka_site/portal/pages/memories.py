@@ -8,7 +8,7 @@ from django.utils.timezone import now as clock
 
 from audit.screens import Pressable
 from gateway.models import MemoryEntry
-from gateway.remembering.queries import memories_visible_to, namespaces_of
+from gateway.remembering.queries import memories_about, namespaces_of
 from governance.models import Membership
 from governance.people import asker_in_session
 from worka_site.portal.links import to, to_run
@@ -21,15 +21,8 @@ from worka_site.portal.shapes import Crumb, Filter
 def memories_page(request: HttpRequest) -> dict[str, Any]:
     """Return a page of memories, of one agent, one person or with some words in them (`?agent=`, `?person=`, `?q=`)."""
     asker = asker_in_session(request)
-    memories = memories_visible_to(asker)
     agent, person, words = (request.GET.get(name, "") for name in ("agent", "person", "q"))
-    if agent:
-        memories = memories.filter(namespace=agent)
-    if person:
-        memories = memories.filter(person_ids__contains=[person])
-    if words:
-        memories = memories.filter(text__icontains=words)
-    rows, pages = page_of(request, memories)
+    rows, pages = page_of(request, memories_about(asker, namespace=agent, person=person, words=words))
     members = Membership.objects.filter(workspace=asker.workspace_id).order_by("user__username")
     people = [(str(pk), name) for pk, name in members.values_list("user", "user__username")]
     agents = [(each, each.partition(":")[2]) for each in namespaces_of(asker)]
