@@ -49,6 +49,13 @@ class Memory(ABC):
     def forget(self, ids: Sequence[UUID]) -> None:
         """Erase entries; ids that it does not know are no error. Asked of every memory there is, configured or not."""
 
+    def unknown(self, most: int) -> list[UUID]:
+        """Return the ids of at most `most` entries that are rows and that it finds less well than if it were told of them anew.
+
+        Asked when a process begins: whatever it finds by may have been changed since. `keep` is told of them then.
+        """
+        return []
+
     def problem(self) -> str:
         """Say what keeps it from doing all that it could, in a sentence without secrets, or nothing."""
         return ""

@@ -1,5 +1,6 @@
 """/v1/models/spend: what agents have used of models, summed by day, agent, model or run."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,4 +89,4 @@ def _lines(asker: Asker, by: str, wanted: queries.CallFilter) -> list[dict[str, 
 
 
 def _line(name: str, used: queries.Spend, run: Any = None) -> dict[str, Any]:
-    return {"name": name, "run": run, **{field: getattr(used, field) for field in SpendShape().fields}}
+    return {"name": name, "run": run, **asdict(used)}

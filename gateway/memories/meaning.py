@@ -13,10 +13,11 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from gateway.embedding import MOST_TEXTS, NoVectors, embed
 from gateway.memory import Kept, Memory, Question
-from gateway.models import MemoryVector
+from gateway.models import MemoryEntry, MemoryVector
 from gateway.remembering.words import find_by_words
 
 log = structlog.get_logger(__name__)
@@ -66,6 +67,12 @@ class Meaning(Memory):
     def forget(self, ids: Sequence[UUID]) -> None:
         """Erase the vectors: of what they were made from, much can be told by them."""
         MemoryVector.objects.filter(entry_id__in=list(ids)).delete()
+
+    def unknown(self, most: int) -> list[UUID]:
+        """Return entries that have no vector of the present model: from before there was an embedder, or of another one."""
+        has_one = MemoryVector.objects.filter(entry_id=OuterRef("pk"), model=settings.WORKA_EMBEDDER_MODEL)
+        rows = MemoryEntry.objects.filter(~Exists(has_one)).order_by("-created_at")
+        return list(rows.values_list("pk", flat=True)[:most])
 
     def problem(self) -> str:
         """Say what keeps it from finding by meaning, or nothing."""

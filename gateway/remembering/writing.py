@@ -36,6 +36,9 @@ _everything_until = datetime(2000, 1, 1, tzinfo=UTC)
 _resting: dict[UUID, datetime] = {}
 """Runs that could not be remembered, and until when they are left alone, so that they hold up no others."""
 
+_caught_up: dict[str, datetime] = {}
+"""Until when a memory is not asked what it does not know: for good once it knew everything, since it is told of what is new."""
+
 
 def remember_runs() -> int:
     """Remember runs that are due and erase memories whose time is over; return how many runs were. Off, it does nothing."""
@@ -47,6 +50,7 @@ def remember_runs() -> int:
     began = now()
     for pk in [pk for pk, until in _resting.items() if until <= began]:
         del _resting[pk]
+    _catch_up(memory)
     due = list(unremembered(_everything_until).exclude(pk__in=list(_resting))[:AT_ONCE])
     for run in due:
         try:
@@ -69,6 +73,25 @@ def remember(run: Run, memory: Memory) -> bool:
     kept = set(MemoryEntry.objects.filter(run=run).values_list("pk", flat=True))
     memory.forget([each.pk for each in entries if each.pk not in kept])
     return False
+
+
+def _catch_up(memory: Memory) -> None:
+    """Tell the memory some of the entries that it does not know well, until there are none; what fails is tried later."""
+    about = f"{settings.WORKA_MEMORY} {settings.WORKA_EMBEDDER_MODEL}"
+    if _caught_up.get(about, datetime.min.replace(tzinfo=UTC)) > now():
+        return
+    try:
+        ids = memory.unknown(AT_ONCE)
+        if not ids:
+            _caught_up[about] = datetime.max.replace(tzinfo=UTC)
+            return
+        rows = MemoryEntry.objects.filter(pk__in=ids).only("workspace_id", "namespace", "text")
+        memory.keep([Kept(each.pk, each.workspace_id, each.namespace, each.text) for each in rows])
+        left = set(MemoryEntry.objects.filter(pk__in=ids).values_list("pk", flat=True))
+        memory.forget([pk for pk in ids if pk not in left])
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        _caught_up[about] = now() + RESTS
+        log.warning("memories_not_caught_up", error=type(error).__name__)
 
 
 @transaction.atomic

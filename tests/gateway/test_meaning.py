@@ -3,6 +3,10 @@
 import time
 
 import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
 
 from audit.core.ids import uuid7
 from gateway import embedding
@@ -45,6 +49,7 @@ def pgvector(words):
 @pytest.fixture
 def j(monkeypatch):
     writing._resting.clear()
+    writing._caught_up.clear()
     return journey(monkeypatch)
 
 
@@ -78,6 +83,7 @@ def test_a_run_that_could_not_be_embedded_is_remembered_later(j, words):
 
     words.status = 200
     writing._resting.clear()
+    writing._caught_up.clear()
     writing.remember_runs()
 
     assert MemoryEntry.objects.filter(run=run).count() == MemoryVector.objects.count() > 0
@@ -100,6 +106,50 @@ def test_vectors_of_another_model_or_size_are_not_compared(j, pgvector, settings
     settings.WORKA_EMBEDDER_MODEL = "another"
     assert find(j, "dock dues") == []
     assert find(j, "harbour fees") == [of(run)]
+
+
+def test_what_was_remembered_before_or_by_another_model_is_embedded_anew_bit_by_bit(
+    j, pgvector, settings, words, monkeypatch
+):
+    monkeypatch.setattr(writing, "AT_ONCE", 2)
+    runs = [done(j, f"Sort the letters about harbour fees, {number}") for number in range(2)]
+    many = MemoryEntry.objects.count()
+    MemoryVector.objects.filter(entry_id__in=runs[0].memories.values("pk")).delete()
+    settings.WORKA_EMBEDDER_MODEL = "another"
+    assert find(j, "dock dues") == []
+
+    words.status = 500
+    writing.remember_runs()
+    assert not MemoryVector.objects.filter(model="another").exists()
+    words.status = 200
+    writing.remember_runs()
+    assert not MemoryVector.objects.filter(model="another").exists(), "it rests after a failure"
+    with time_machine.travel(now() + writing.RESTS * 2, tick=True):
+        writing.remember_runs()
+        assert MemoryVector.objects.filter(model="another").count() == 2
+        while MemoryVector.objects.filter(model="another").count() < many:
+            writing.remember_runs()
+        writing.remember_runs()
+        with CaptureQueriesContext(connection) as asked:
+            writing.remember_runs()
+
+    assert set(find(j, "dock dues")) == {of(run) for run in runs}
+    assert not [query for query in asked if "memoryvector" in query["sql"]], "it looked once too often"
+
+
+def test_what_is_erased_while_it_is_embedded_anew_leaves_no_vector(j, settings, words, monkeypatch):
+    run = done(j, "Sort the letters about harbour fees")
+    settings.WORKA_EMBEDDER_MODEL = "another"
+
+    def keep_late(self, entries):
+        MemoryEntry.objects.filter(run=run).delete()
+        keep(self, entries)
+
+    keep = Meaning.keep
+    monkeypatch.setattr(Meaning, "keep", keep_late)
+    writing.remember_runs()
+
+    assert not MemoryVector.objects.filter(model="another").exists()
 
 
 def test_without_pgvector_the_words_find_and_health_says_so(j, words, monkeypatch):
