@@ -266,7 +266,7 @@ class Actors:
                     self._answer(
                         gate,
                         ("ben", "bob", "dora")[pick % 3],
-                        "reject" if mishap == 4 else "approve",
+                        "reject" if mishap in (4, 5) else "approve",
                         gate.payload_digest,
                     )
         elif call := SkillInvocation.objects.filter(state="unknown").order_by("created_at").first():
