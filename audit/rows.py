@@ -21,13 +21,17 @@ from django.db.models.base import ModelState
 
 Row = TypeVar("Row", bound=Model)
 
+# What cannot be a number is the error that undoes the transaction.
+ONE_MOVED = "SELECT CASE WHEN count(*) = 1 THEN 1 ELSE (count(*)::text || ' rows were as they were read')::integer END FROM moved"
+
 
 @dataclass(slots=True)
 class _Waiting:
-    """What `together` has gathered: new rows, and statements that answer nothing."""
+    """What `together` has gathered: new rows, statements that answer nothing, and at last the move of one row."""
 
     rows: list[Model] = field(default_factory=list)
     statements: list[tuple[str, list[Any]]] = field(default_factory=list)
+    move: tuple[str, str, list[Any]] | None = None
 
 
 _waiting: ContextVar[_Waiting | None] = ContextVar("worka_waiting", default=None)
@@ -35,11 +39,12 @@ _waiting: ContextVar[_Waiting | None] = ContextVar("worka_waiting", default=None
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Send what is written inside as one statement: at the end, or before the next statement of this module.
+    """Send what is written inside as one statement: with COMMIT, or before the next statement on this connection.
 
     Inside, the ORM does not see it yet, and a key that the data base makes is not read back. Rows of one model keep their
     order; those of the model that came last are inserted last. A new row that is moved on before it was sent is inserted as
-    it is then, with the entries of its birth and of its moves.
+    it is then, with the entries of its birth and of its moves. A row that this transaction has locked and read here is moved
+    in the statement, too: nobody else can have moved it, and if it is not as it was read the transaction fails.
     """
     if _waiting.get() is not None:
         yield
@@ -47,7 +52,8 @@ def together() -> Iterator[None]:
     token = _waiting.set(_Waiting())
     try:
         yield
-        _flush()
+        if (composed := _composed()) is not None:
+            _db().send_later(*composed)  # type: ignore[attr-defined]  # worka_site.pooled has it
     finally:
         _waiting.reset(token)
 
@@ -56,6 +62,7 @@ def insert(row: Model) -> None:
     """Insert a new row with all its columns; a key that the data base makes is read back."""
     db, waiting = _db(), _waiting.get()
     if waiting is not None:
+        _send_move(waiting)
         waiting.rows.append(row)
     else:
         text, columns, key = _insertion(type(row))
@@ -73,6 +80,7 @@ def along(text: str, values: list[Any]) -> None:
     """
     waiting = _waiting.get()
     if waiting is not None:
+        _send_move(waiting)
         waiting.statements.append((text, values))
         return
     with _db().cursor() as cursor:
@@ -92,25 +100,48 @@ def swap(row: Model, changes: Mapping[str, Any], *, state: str, noting: Model) -
             setattr(row, name, value)
         insert(noting)
         return True
+    if waiting is not None:
+        _send_move(waiting)
+    update, note, key, moving = _move_of(row, changes, state, noting, db)
+    if waiting is not None and not waiting.rows and getattr(row, "state", None) == state and _is_held(row, db):
+        waiting.move = update, note, moving
+        noting._state.adding, noting._state.db = False, db.alias
+        return True
     statements: list[tuple[str, list[Any]]] = []
     if waiting is not None:
         statements, waiting.statements = waiting.statements, []
     _flush()
-    model = type(row)
-    text, changed, noted, key = _swapping(model, tuple(changes), type(noting))
-    values = [value for _, given in statements for value in given]
-    for column, value in zip(changed, changes.values(), strict=True):
-        values.append(_prepared(column, value.pk if isinstance(value, Model) else value, db))
-    values += [row.pk, state]
-    values += _values(noted, noting, db)
+    values = [value for _, given in statements for value in given] + moving
     with db.cursor() as cursor:
-        cursor.execute(_with(statements, text), values)
+        cursor.execute(_with([*statements], f"WITH moved AS ({update}) {note} RETURNING {key}"), values)
         found = cursor.fetchone()
     if found is None:
         return False
-    setattr(noting, key, found[0])
+    noting.pk = found[0]
     noting._state.adding, noting._state.db = False, db.alias
     return True
+
+
+def _move_of(
+    row: Model, changes: Mapping[str, Any], state: str, noting: Model, db: BaseDatabaseWrapper
+) -> tuple[str, str, str, list[Any]]:
+    update, note, key, changed, noted = _swapping(type(row), tuple(changes), type(noting))
+    values = [
+        _prepared(column, value.pk if isinstance(value, Model) else value, db)
+        for column, value in zip(changed, changes.values(), strict=True)
+    ]
+    return update, note, key, [*values, row.pk, state, *_values(noted, noting, db)]
+
+
+def _is_held(row: Model, db: BaseDatabaseWrapper) -> bool:
+    """Say whether this very transaction has locked and read the row, so that it is in the data base as it is here."""
+    return db.in_atomic_block and getattr(row._state, "held_in", None) is db.transaction_mark  # type: ignore[attr-defined]
+
+
+def _send_move(waiting: _Waiting) -> None:
+    """Send a move that waits before what comes after it: entries keep their order."""
+    if waiting.move is not None:
+        _flush()
 
 
 def lock(model: type[Row], key: Any) -> Row:
@@ -121,28 +152,51 @@ def lock(model: type[Row], key: Any) -> Row:
     return found
 
 
+def lock_unread(model: type[Model], key: Any) -> None:
+    """Lock a row whose columns nobody needs, before whatever comes next; one that is not there locks nothing."""
+    db = _db()
+    if not db.in_atomic_block:
+        raise RuntimeError("a lock outside a transaction locks nothing")
+    _flush()
+    table, column = _quoted(model._meta.db_table), _quoted(model._meta.pk.column)
+    db.send_later(f"SELECT 1 FROM {table} WHERE {column} = %s FOR NO KEY UPDATE", [key])  # type: ignore[attr-defined]  # noqa: S608 - names of our own models
+
+
+def hold(row: Model) -> None:
+    """Take a row for what the data base has of it, as if this transaction had locked and read it.
+
+    Only for a row that waits to be moved in one state and that nobody else touches without moving it: where somebody has, the
+    transaction that moves it fails with DataError.
+    """
+    row._state.held_in = _db().transaction_mark  # type: ignore[attr-defined]
+
+
 def find(model: type[Row], *, locked: bool = False, **where: Any) -> Row | None:
     """Read the one row whose columns have these values, locked where asked; None when there is none."""
     db = _db()
     if locked and not db.in_atomic_block:
         raise RuntimeError("a lock outside a transaction locks nothing")
     _flush()
-    text, _, _ = _finding(model, tuple(where), locked)
+    text, _, _ = _finding(model, tuple(where), locked, ())
     with db.cursor() as cursor:
         cursor.execute(text, list(where.values()))
         found = cursor.fetchone()
     if found is None:
         return None
-    return _row_of(model, tuple(where), locked, found, db)
+    return _row_of(Wanted(model, where, locked), found, db)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted(Generic[Row]):
-    """The one row of a model whose columns have these values, locked where asked."""
+    """The one row of a model whose columns have these values, locked where asked.
+
+    Columns in `without` are not read: whoever asks for one all the same has it fetched then, as of any row of Django's.
+    """
 
     model: type[Row]
     where: Mapping[str, Any]
     locked: bool = True
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +225,7 @@ def find_in_order(*wanted: "Wanted[Any] | Asked") -> list[Any]:
             if isinstance(each, Asked):
                 cursor.execute(each.text, each.values)
             else:
-                text, _, _ = _finding(each.model, tuple(each.where), each.locked)  # type: ignore[arg-type]  # every class is hashable
+                text, _, _ = _finding(each.model, tuple(each.where), each.locked, each.without)  # type: ignore[arg-type]  # every class is hashable
                 cursor.execute(text, list(each.where.values()))
             asked.append(cursor)
         found = [cursor.fetchone() for cursor in asked]
@@ -181,14 +235,13 @@ def find_in_order(*wanted: "Wanted[Any] | Asked") -> list[Any]:
         if values is None or isinstance(each, Asked):
             answers.append(values)
         else:
-            answers.append(_row_of(each.model, tuple(each.where), each.locked, values, db))
+            answers.append(_row_of(each, values, db))
     return answers
 
 
-def _row_of(
-    model: type[Row], where: tuple[str, ...], locked: bool, found: Sequence[Any], db: BaseDatabaseWrapper
-) -> Row:
-    _, names, converters = _finding(model, where, locked)
+def _row_of(wanted: "Wanted[Row]", found: Sequence[Any], db: BaseDatabaseWrapper) -> Row:
+    model = wanted.model
+    _, names, converters = _finding(model, tuple(wanted.where), wanted.locked, wanted.without)
     values = list(found)
     for place, column, converter in converters:
         values[place] = converter(values[place], column, db)
@@ -196,15 +249,26 @@ def _row_of(
     row = model.__new__(model)
     row._state = ModelState()
     row._state.adding, row._state.db = False, db.alias
+    if wanted.locked:
+        row._state.held_in = db.transaction_mark  # type: ignore[attr-defined]
     row.__dict__.update(zip(names, values, strict=True))
     return row
 
 
 def _flush() -> None:
-    """Send what waits, the rows of one model by one INSERT, all of it in one statement."""
+    """Send what waits."""
+    if (composed := _composed()) is not None:
+        with _db().cursor() as cursor:
+            cursor.execute(*composed)
+
+
+def _composed() -> tuple[str, list[Any]] | None:
+    """Return what waits as one statement, the rows of one model as one INSERT, or None; nothing waits any more then."""
     waiting = _waiting.get()
-    if waiting is None or not (waiting.rows or waiting.statements):
-        return
+    if waiting is None or not (waiting.rows or waiting.statements or waiting.move):
+        return None
+    if waiting.move is not None:
+        return _composed_move(waiting)
     by_model: dict[type[Model], list[Model]] = {}
     for row in waiting.rows:
         by_model.setdefault(type(row), []).append(row)
@@ -212,8 +276,16 @@ def _flush() -> None:
     # Parts of one statement run in no order that one may rely on; rows of one part do, and only the ledger's need it.
     parts = [*waiting.statements, *(_part(model, rows, db) for model, rows in by_model.items())]
     waiting.rows, waiting.statements = [], []
-    with db.cursor() as cursor:
-        cursor.execute(_with(parts[:-1], parts[-1][0]), [value for _, values in parts for value in values])
+    return _with(parts[:-1], parts[-1][0]), [value for _, values in parts for value in values]
+
+
+def _composed_move(waiting: _Waiting) -> tuple[str, list[Any]]:
+    """Return a move and what goes along with it; it fails as a whole where the row is not as it was read."""
+    assert waiting.move is not None
+    (update, note, values), statements = waiting.move, waiting.statements
+    waiting.move, waiting.statements = None, []
+    text = f"WITH moved AS ({update}), noted AS ({note}) {ONE_MOVED}"
+    return _with(statements, text), [value for _, given in statements for value in given] + values
 
 
 def _with(parts: Sequence[tuple[str, list[Any]]], text: str) -> str:
@@ -304,7 +376,8 @@ def _insertion(model: type[Model]) -> tuple[str, tuple[_Column, ...], str | None
 @lru_cache
 def _swapping(
     model: type[Model], names: tuple[str, ...], noting: type[Model]
-) -> tuple[str, tuple[_Column, ...], tuple[_Column, ...], str]:
+) -> tuple[str, str, str, tuple[_Column, ...], tuple[_Column, ...]]:
+    """Return the UPDATE, the INSERT of what is noted, its key, and the columns of both."""
     fields: list[Any] = [model._meta.get_field(name) for name in names]
     columns = ", ".join(f"{_quoted(each.column)} = {_placeholder(each)}" for each in fields)
     key: Any = model._meta.pk
@@ -313,19 +386,19 @@ def _swapping(
     # one to varchar(80) would cut what is longer, and say nothing.
     values = ", ".join(f"%s::{str(each.field.db_type(_db())).partition('(')[0]}" for each in noted)
     made: Any = noting._meta.pk
-    text = (
-        f"WITH moved AS (UPDATE {_quoted(model._meta.db_table)} SET {columns} "  # noqa: S608 - names of our own models
-        f"WHERE {_quoted(key.column)} = %s AND {_quoted('state')} = %s RETURNING 1) "
-        f"{head} SELECT {values} FROM moved RETURNING {_quoted(made.column)}"
+    update = (
+        f"UPDATE {_quoted(model._meta.db_table)} SET {columns} "  # noqa: S608 - names of our own models
+        f"WHERE {_quoted(key.column)} = %s AND {_quoted('state')} = %s RETURNING 1"
     )
-    return text, tuple(map(_column, fields)), noted, made.attname
+    note = f"{head} SELECT {values} FROM moved"  # noqa: S608 - as above
+    return update, note, _quoted(made.column), tuple(map(_column, fields)), noted
 
 
 @lru_cache
 def _finding(
-    model: type[Model], where: tuple[str, ...], locked: bool
+    model: type[Model], where: tuple[str, ...], locked: bool, without: tuple[str, ...]
 ) -> tuple[str, list[str], tuple[tuple[int, Any, Any], ...]]:
-    fields = model._meta.local_concrete_fields
+    fields = [each for each in model._meta.local_concrete_fields if each.attname not in without]
     columns = ", ".join(_quoted(each.column) for each in fields)
     keys: list[Any] = [model._meta.pk if name == "pk" else model._meta.get_field(name) for name in where]
     condition = " AND ".join(f"{_quoted(key.column)} = %s" for key in keys)

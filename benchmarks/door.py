@@ -178,10 +178,11 @@ def cost_of_a_call(token: str) -> tuple[int, int]:
     from gateway.door.identity import recognise
     from gateway.tools import perform
     from governance.actions.reserve import request_call
+    from runtime.tokens import verify_token
 
-    request_call(recognise(token).caller, call_id="warm", skill="files.list", value={})
+    request_call(recognise(verify_token(token)).caller, call_id="warm", skill="files.list", value={})
     with CaptureQueriesContext(connection) as asked:
-        answer = request_call(recognise(token).caller, call_id="counted", skill="files.list", value={})
+        answer = request_call(recognise(verify_token(token)).caller, call_id="counted", skill="files.list", value={})
         if answer.work is not None:
             perform(answer.work)
     sent = [query["sql"] for query in asked]

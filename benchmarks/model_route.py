@@ -2,7 +2,7 @@
 
 `python -m benchmarks.model_route` starts an embedded PostgreSQL of its own that flushes every commit, a model server that
 answers at once, and the agents' door on a Unix socket; it makes the same call directly and through the door, whole and
-streamed, with one client and with sixteen. With `--litellm PYTHON` (the Python of an environment that has `litellm[proxy]`)
+streamed, with one client (in turns) and with sixteen. With `--litellm PYTHON` (the Python of an environment that has `litellm[proxy]`)
 LiteLLM's proxy in its `network_mock` mode, which decides and records nothing, answers in the same run.
 """
 
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,33 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+async def measure_in_turns(
+    ways: list[tuple[str, str, dict[str, str]]], body: dict[str, Any], calls: int
+) -> list[list[float]]:
+    """Call each way once, `calls` times over; return the sorted latencies of each in ms.
+
+    In turns, so that all ways meet the machine, and the model server, as they are at that moment.
+    """
+    import httpx2
+
+    latencies: list[list[float]] = [[] for _ in ways]
+    async with AsyncExitStack() as stack:
+        clients = []
+        for uds, url, headers in ways:
+            transport = httpx2.AsyncHTTPTransport(uds=uds or None, verify=False)
+            clients.append(
+                (await stack.enter_async_context(httpx2.AsyncClient(transport=transport, headers=headers)), url)
+            )
+        for _ in range(WARM + calls):
+            for (http, url), found in zip(clients, latencies, strict=True):
+                began = time.perf_counter()
+                answer = await http.post(url, json=body, timeout=30)
+                found.append((time.perf_counter() - began) * 1000)
+                if answer.status_code != 200:
+                    raise SystemExit(f"{answer.status_code}: {answer.text}")
+    return [sorted(found[WARM:]) for found in latencies]
+
+
 async def measure(clients: list[tuple[str, str, dict[str, str]]], body: dict[str, Any], calls: int) -> list[float]:
     """Call with each client (socket or nothing, URL, headers), `calls` times; return the sorted latencies in ms."""
     import httpx2
@@ -139,12 +167,13 @@ def cost_of_a_call(token: str) -> tuple[int, int]:
     from django.test.utils import CaptureQueriesContext
 
     from gateway import llm
-    from gateway.door.identity import recognise
+    from gateway.door.identity import Arrival
     from gateway.spending import Ended
     from governance.core.prices import Usage
+    from runtime.tokens import verify_token
 
     def call() -> None:
-        reserved = llm.reserve(recognise(token).caller, ASK)
+        reserved = llm.reserve(Arrival(verify_token(token)), ASK)
         assert reserved.call is not None, reserved.reason
         llm.settle(reserved.call, Ended("succeed", Usage(12, 5), "end_turn"))
 
@@ -171,11 +200,11 @@ def compare(door: str, tokens: list[str], model: int, litellm: int) -> None:
     print(f"{'':46}{'p50 ms':>9}{'p99 ms':>9}{'added, p50':>12}")
     for is_streamed in (False, True):
         body = {**ASK, "stream": is_streamed}
-        for count, calls in ((1, CALLS), (CLIENTS, CALLS_EACH)):
+        alone = asyncio.run(measure_in_turns([clients[0] for _, clients in ways], body, CALLS))
+        for count in (1, CLIENTS):
             floor = 0.0
-            for name, clients in ways:
-                asyncio.run(measure(clients[:1], body, WARM))
-                found = asyncio.run(measure(clients[:count], body, calls))
+            for (name, clients), in_turn in zip(ways, alone, strict=True):
+                found = in_turn if count == 1 else asyncio.run(measure(clients, body, CALLS_EACH))
                 middle = statistics.median(found)
                 floor = floor or middle
                 label = f"{name}, {'streamed' if is_streamed else 'whole'}, {count} client{'s' if count > 1 else ''}"

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from audit.core.codes import Code
 from audit.core.refusals import Refused
+from gateway.door.identity import Arrival
 from gateway.door.pools import in_database
 from gateway.model_provider import ModelFailed, ModelProvider, Part, ProviderSettings, Reply, all_model_providers
 from gateway.models import LlmCall
@@ -63,10 +64,10 @@ def _provider_settings() -> ProviderSettings:
     return ProviderSettings(settings.WORKA_MODEL_URL, settings.WORKA_MODEL_KEY, settings.WORKA_MODEL_TIMEOUT_S)
 
 
-def reserve(caller: Caller, body: Mapping[str, Any]) -> Reserved:
+def reserve(asker: Caller | Arrival, body: Mapping[str, Any]) -> Reserved:
     """Decide on a call and reserve what it may cost."""
     return reserve_model_call(
-        caller,
+        asker,
         body,
         provider=settings.WORKA_MODEL_PROVIDER,
         prices=settings.WORKA_MODEL_PRICES,
@@ -76,7 +77,7 @@ def reserve(caller: Caller, body: Mapping[str, Any]) -> Reserved:
 
 def settle(call: LlmCall, ended: Ended) -> LlmCall:
     """Write down how a call ended, and what it cost."""
-    return settle_model_call(call.run_id, call.pk, ended, prices=settings.WORKA_MODEL_PRICES)
+    return settle_model_call(call.run_id, call.pk, ended, prices=settings.WORKA_MODEL_PRICES, known=call)
 
 
 def sweep() -> int:

@@ -1,24 +1,26 @@
 """Reserve what a model call may cost, and settle what it did cost: the only writer of model calls."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+import structlog
+from django.db import DataError, transaction
 from django.utils.timezone import now as clock
 
 from audit.core.canonical import digest
 from audit.core.codes import Code
 from audit.core.refusals import Refused
 from audit.principals import SYSTEM
-from audit.rows import Wanted, find_in_order, insert, together
+from audit.rows import Wanted, find_in_order, hold, insert, lock_unread, together
 from audit.transition import born, transition
+from gateway.door.identity import Arrival
 from gateway.models import LlmCall
-from governance.actions.budgets import reserve_spending, settle_spending
+from governance.actions.budgets import reserve_spending, settle_spending, spending_asked, too_little
 from governance.actions.decisions import as_denial, store_gate
-from governance.actions.locks import lock_attempt_and_read
+from governance.actions.locks import lock_arrival_and_read, lock_attempt_and_read
 from governance.actions.wording import told
 from governance.caller import Caller
 from governance.core.facts import CALL_MODEL
@@ -27,7 +29,10 @@ from governance.core.model_request import estimated_input
 from governance.core.prices import Price, Usage, cost_usd, dearest, price_of
 from governance.core.states import ModelCallState
 from governance.gather import judge, standing_asked, standing_in
-from governance.models import Gate, Run
+from governance.models import Gate, Run, Step
+from runtime.queries import job_and_standing_asked
+
+log = structlog.get_logger(__name__)
 
 LEASE_GRACE = timedelta(seconds=30)
 LONGEST_ERROR = 500
@@ -59,10 +64,14 @@ NOTHING = Usage()
 
 @transaction.atomic
 def reserve_model_call(
-    caller: Caller, body: Mapping[str, Any], *, provider: str, prices: Mapping[str, Price], timeout: timedelta
+    asker: Caller | Arrival, body: Mapping[str, Any], *, provider: str, prices: Mapping[str, Price], timeout: timedelta
 ) -> Reserved:
-    """Decide on a model call, reserve the most that it can cost, and store the intent. A denial is a value, and committed."""
-    run, step, (standing,) = lock_attempt_and_read(caller, standing_asked(caller.agent, caller.workspace_id))
+    """Decide on a model call, reserve the most that it can cost, and store the intent. A denial is a value, and committed.
+
+    Somebody who has only arrived is recognised in the same exchange with the server; refuses with `job_over`, and an arrival
+    as `Arrival.arrive` does.
+    """
+    caller, run, step, standing, spending = _locked(asker)
     model, price = str(body["model"]), price_of(str(body["model"]), prices)
     tokens_in, tokens_out = estimated_input(body), int(body["max_tokens"])
     args: dict[str, Any] = {
@@ -79,7 +88,7 @@ def reserve_model_call(
     usd = dearest(tokens_in, tokens_out, price)
     if code is None and price is None:
         code, reason = Code.POLICY_DENIED, f"no price is set for the model {model}, so no budget can hold it"
-    if code is None and (why := reserve_spending(run.pk, usd=usd, tokens=tokens_in + tokens_out)):
+    if code is None and (why := too_little(spending, usd=usd, tokens=tokens_in + tokens_out)):
         code, reason = Code.BUDGET_EXCEEDED, why
     if code is not None:
         decision = as_denial(decision, code, reason)
@@ -87,6 +96,7 @@ def reserve_model_call(
         return Reserved(gate, None, code, gate.reason)
     now = clock()
     with together():
+        reserve_spending(run.pk, usd=usd, tokens=tokens_in + tokens_out)
         gate = store_gate(caller, run, step, request, decision, subject=model, decision_us=micros)
         call = LlmCall(
             workspace_id=run.workspace_id,
@@ -110,14 +120,39 @@ def reserve_model_call(
     return Reserved(gate, call)
 
 
-@transaction.atomic
-def settle_model_call(run_id: UUID, call_id: UUID, ended: Ended, *, prices: Mapping[str, Price]) -> LlmCall:
-    """Write down how a model call of a run ended and count what it cost; one that was settled already stays as it is."""
-    _, call = find_in_order(Wanted(Run, {"pk": run_id}), Wanted(LlmCall, {"pk": call_id, "run": run_id}))
-    if call is None:
-        raise LlmCall.DoesNotExist(f"the run {run_id} has no model call {call_id}")
-    found: LlmCall = call
-    return found if found.state != ModelCallState.RUNNING else _settle(found, ended, prices)
+def _locked(asker: Caller | Arrival) -> tuple[Caller, Run, Step | None, Sequence[Any], Sequence[Any] | None]:
+    """Lock the run and step of who asks, and read what a decision about a model needs; return them as a caller."""
+    said = asker.claims if isinstance(asker, Arrival) else asker
+    also = standing_asked(said.agent, said.workspace_id), spending_asked(said.run_id)
+    if isinstance(asker, Arrival):
+        first = job_and_standing_asked(asker.claims.job_id)
+        caller, run, step, (standing, spending) = lock_arrival_and_read(said, first, asker.arrive, *also)
+        return caller, run, step, standing, spending
+    run, step, (standing, spending) = lock_attempt_and_read(asker, *also)
+    return asker, run, step, standing, spending
+
+
+def settle_model_call(
+    run_id: UUID, call_id: UUID, ended: Ended, *, prices: Mapping[str, Price], known: LlmCall | None = None
+) -> LlmCall:
+    """Write down how a model call of a run ended and count what it cost; one that was settled already stays as it is.
+
+    With `known`, the call as it was reserved, it is not read first: that nobody has settled it is found in the writing.
+    """
+    if known is not None and known.state == ModelCallState.RUNNING:
+        try:
+            with transaction.atomic():
+                lock_unread(Run, run_id)
+                hold(known)
+                return _settle(known, ended, prices)
+        except DataError:
+            log.info("model_call_settled_before", call=str(call_id))
+    with transaction.atomic():
+        _, call = find_in_order(Wanted(Run, {"pk": run_id}), Wanted(LlmCall, {"pk": call_id, "run": run_id}))
+        if call is None:
+            raise LlmCall.DoesNotExist(f"the run {run_id} has no model call {call_id}")
+        found: LlmCall = call
+        return found if found.state != ModelCallState.RUNNING else _settle(found, ended, prices)
 
 
 def _settle(call: LlmCall, ended: Ended, prices: Mapping[str, Price]) -> LlmCall:

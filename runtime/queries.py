@@ -1,13 +1,14 @@
 """Read jobs: for the snapshots of governance, for the tick, and for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from audit.rows import Asked, Wanted, find_in_order
+from audit.rows import Asked, Wanted
 from governance.core.snapshot import JobFact, RunFact
 from governance.core.states import RunState, StepState
 from governance.models import Run
@@ -48,6 +49,7 @@ class Standing:
     persons: frozenset[str]
 
 
+HEAVY_JOB = ("limits", "log_tail", "progress", "ended_because")
 # Asked with every request of an agent, so it is not composed anew each time.
 STANDING = """
     SELECT run.state, run.requester_name, run.requester_persons, step.state, step.attempt
@@ -56,9 +58,13 @@ STANDING = """
 """
 
 
-def job_and_standing(key: UUID) -> tuple[AgentJob, Standing] | None:
+def job_and_standing_asked(key: UUID) -> tuple[Wanted[AgentJob], Asked]:
+    """Return what reads a job and its standing."""
+    return Wanted(AgentJob, {"pk": key}, locked=False, without=HEAVY_JOB), Asked(STANDING, (key,))
+
+
+def job_and_standing(job: AgentJob | None, row: Sequence[Any] | None) -> tuple[AgentJob, Standing] | None:
     """Return a job, and whether its attempt is the one that its run wants now; None where there is no such job."""
-    job, row = find_in_order(Wanted(AgentJob, {"pk": key}, locked=False), Asked(STANDING, (key,)))
     if job is None or row is None:
         return None
     run_state, requester, persons, step_state, attempt = row

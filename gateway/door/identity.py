@@ -1,6 +1,6 @@
 """Who stands at the door: the token says it, the job row must agree, and a body that says otherwise is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,12 @@ from starlette.requests import Request
 from audit.core.codes import Code
 from audit.core.refusals import Refused
 from audit.principals import agent
+from audit.rows import find_in_order
 from governance.caller import Caller, JobOver
 from runtime.core.jobs import OPEN_JOB
 from runtime.models import AgentJob
-from runtime.queries import job_and_standing
-from runtime.tokens import TokenRefused, verify_token
+from runtime.queries import job_and_standing, job_and_standing_asked
+from runtime.tokens import Claims, TokenRefused
 
 NAMES = frozenset({"agent", "agent_name", "run", "run_id", "step", "step_id", "job", "workspace", "sub"})
 
@@ -33,10 +34,29 @@ class Visitor:
     job: AgentJob
     answered: str = ""
 
+    def must_not_be_over(self) -> None:
+        """Refuse with job_over when its plan or result was accepted."""
+        if self.answered:
+            raise JobOver("its plan or result was accepted, so the job is over")
+
     @property
     def first_answer(self) -> dict[str, Any]:
         """Return the answer that the accepted plan or result got: its status and body."""
         return dict(self.job.result_answer or {})
+
+
+@dataclass
+class Arrival:
+    """Somebody whose token is good, and whose job is still to be asked about, together with what they want."""
+
+    claims: Claims
+    visitor: Visitor | None = None
+
+    def arrive(self, job_row: AgentJob | None, standing_row: Sequence[Any] | None) -> Caller:
+        """Recognise them by what was read of their job, and return them as a caller; refuses as `recognise`, and with job_over."""
+        self.visitor = visitor_of(self.claims, job_row, standing_row)
+        self.visitor.must_not_be_over()
+        return self.visitor.caller
 
 
 def token_of(request: Request) -> str:
@@ -47,11 +67,15 @@ def token_of(request: Request) -> str:
     return token.strip()
 
 
-def recognise(token: str) -> Visitor:
-    """Verify a token against its job; refuses with unauthorized, or job_over when its job is not wanted any more."""
-    claims = verify_token(token)
+def recognise(claims: Claims) -> Visitor:
+    """Compare a verified token with its job; refuses with unauthorized, or job_over when its job is not wanted any more."""
+    return visitor_of(claims, *find_in_order(*job_and_standing_asked(claims.job_id)))
+
+
+def visitor_of(claims: Claims, job_row: AgentJob | None, standing_row: Sequence[Any] | None) -> Visitor:
+    """Do as `recognise`, with what was read of the job already."""
     said = (claims.agent, claims.workspace_id, claims.run_id, claims.step_id)
-    found = job_and_standing(claims.job_id)
+    found = job_and_standing(job_row, standing_row)
     if found is None or said != (found[0].agent_name, found[0].workspace_id, found[0].run_id, found[0].step_id):
         raise TokenRefused("the token names a job that is not there")
     job, standing = found

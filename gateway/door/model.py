@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from audit.core.codes import Code
 from audit.core.refusals import Refused
 from gateway import llm
-from gateway.door.identity import Visitor, token_of
+from gateway.door.identity import NAMES, Arrival, recognise, token_of, without_identity
 from gateway.door.pools import in_database
-from gateway.door.verbs import MIB, read_json, verb
+from gateway.door.verbs import MIB, read_object, verb_of_arrivals
 from gateway.llm import Streamed
 from gateway.problems import MEDIA_TYPE, headers_of, problem_of
 from governance.core.model_request import forwarded, request_faults
@@ -49,10 +49,13 @@ def as_api_error(refusal: Refused) -> Response:
     return JSONResponse({**body, "error": {"type": kind, "message": said}}, status, headers, media_type=MEDIA_TYPE)
 
 
-@verb(action="llm.call", token_from=key_or_token, say=as_api_error)
-async def post_message(request: Request, visitor: Visitor) -> Response:
+@verb_of_arrivals(action="llm.call", token_from=key_or_token, say=as_api_error)
+async def post_message(request: Request, arrival: Arrival) -> Response:
     """Pass a request on to the model, within policy and budget; streamed where that is asked for."""
-    body = await read_json(request, visitor, LARGEST_REQUEST)
+    body = await read_object(request, LARGEST_REQUEST)
+    if NAMES & body.keys():
+        visitor = arrival.visitor = await in_database(recognise, arrival.claims)
+        body = without_identity(visitor.caller, body)
     betas = [each.strip() for each in request.headers.get("anthropic-beta", "").split(",") if each.strip()]
     faults = request_faults(body, betas, settings.WORKA_MODEL_BETAS)
     if faults:
@@ -69,14 +72,14 @@ async def post_message(request: Request, visitor: Visitor) -> Response:
             recovery="The operator sets ANTHROPIC_API_KEY or WORKA_MODEL_URL.",
             facts={"reason": "not_configured"},
         )
-    job = str(visitor.job.pk)
+    job = str(arrival.claims.job_id)
     if body.get("stream") and _streams[job] >= STREAMS_PER_JOB:
         raise Refused(f"a job may have {STREAMS_PER_JOB} answers under way", code=Code.RATE_LIMITED, retry_after_s=1)
-    reserved = await in_database(llm.reserve, visitor.caller, body)
+    reserved = await in_database(llm.reserve, arrival, body)
     if reserved.call is None:
         facts = {"gate": str(reserved.gate.pk), "reason": reserved.reason}
         raise Refused(reserved.reason, code=reserved.code, facts=facts)
-    asked = forwarded(body, str(visitor.caller.run_id))
+    asked = forwarded(body, str(arrival.claims.run_id))
     gate = str(reserved.gate.pk)
     headers = {"x-worka-gate": gate, "request-id": str(reserved.call.pk)}
     try:

@@ -14,19 +14,22 @@ from audit import correlation
 from audit.core.canonical import parse
 from audit.core.codes import Code
 from audit.core.refusals import Fault, Refused
-from gateway.door.identity import Visitor, recognise, token_of, without_identity
+from gateway.door.identity import Arrival, Visitor, recognise, token_of, without_identity
 from gateway.door.pools import in_database
 from gateway.problems import MEDIA_TYPE, headers_of, problem_of, unavailable
 from governance.actions.door import deny, deny_late
 from governance.caller import JobOver
 from runtime.actions import end_if_refused_too_often
+from runtime.tokens import TokenRefused, verify_token
 
 log = structlog.get_logger(__name__)
 
 MIB = 2**20
 AT_ONCE_PER_TOKEN = 8
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 Verb = Callable[[Request, Visitor], Awaitable[Response]]
+VerbOfArrivals = Callable[[Request, Arrival], Awaitable[Response]]
 _busy: Counter[str] = Counter()
 
 
@@ -36,19 +39,40 @@ def verb(
     after_answer: bool = False,
     token_from: Callable[[Request], str] = token_of,
     say: Callable[[Refused], Response] | None = None,
-) -> Callable[[Verb], Callable[[Request], Awaitable[Response]]]:
+) -> Callable[[Verb], Endpoint]:
     """Turn a verb into an endpoint. With `action`, whatever is refused leaves a denied gate of that action.
 
     `after_answer` lets in a job whose plan or result was accepted, to repeat it; everybody else is then job_over.
     `token_from` finds the token, `say` words a refusal, where a foreign client expects its own shape.
     """
+
+    def wrap(work: Verb) -> Endpoint:
+        async def recognised(request: Request, arrival: Arrival) -> Response:
+            visitor = arrival.visitor = await in_database(recognise, arrival.claims)
+            if not after_answer:
+                visitor.must_not_be_over()
+            return await work(request, visitor)
+
+        recognised.__name__, recognised.__doc__ = work.__name__, work.__doc__
+        return verb_of_arrivals(action=action, token_from=token_from, say=say)(recognised)
+
+    return wrap
+
+
+def verb_of_arrivals(
+    *,
+    action: str = "",
+    token_from: Callable[[Request], str] = token_of,
+    say: Callable[[Refused], Response] | None = None,
+) -> Callable[[VerbOfArrivals], Endpoint]:
+    """Do as `verb`, and leave it to the verb to ask whether the job is still wanted: with what it wants, in one exchange."""
     said = say or refused
 
-    def wrap(work: Verb) -> Callable[[Request], Awaitable[Response]]:
+    def wrap(work: VerbOfArrivals) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             with correlation.bind(request.headers.get("x-correlation-id", "")):
                 try:
-                    return with_correlation(await _serve(request, work, action, after_answer, token_from))
+                    return with_correlation(await _serve(request, work, action, token_from))
                 except Refused as refusal:
                     return with_correlation(said(refusal))
                 except (OperationalError, PoolTimeout) as error:
@@ -69,24 +93,23 @@ def verb(
     return wrap
 
 
-async def _serve(
-    request: Request, work: Verb, action: str, after_answer: bool, token_from: Callable[[Request], str]
-) -> Response:
-    visitor = await in_database(recognise, token_from(request))
-    if visitor.answered and not after_answer:
-        raise JobOver("its plan or result was accepted, so the job is over")
-    key = str(visitor.job.pk)
+async def _serve(request: Request, work: VerbOfArrivals, action: str, token_from: Callable[[Request], str]) -> Response:
+    arrival = Arrival(verify_token(token_from(request)))
+    key = str(arrival.claims.job_id)
     _busy[key] += 1
     try:
         if _busy[key] > AT_ONCE_PER_TOKEN:
             raise Refused(
                 f"a job may have {AT_ONCE_PER_TOKEN} requests under way", code=Code.RATE_LIMITED, retry_after_s=1
             )
-        return await work(request, visitor)
-    except JobOver:
+        return await work(request, arrival)
+    except (JobOver, TokenRefused):
         raise
     except Refused as refusal:
         if action:
+            visitor = arrival.visitor
+            if visitor is None:
+                visitor = await in_database(recognise, arrival.claims)
             if "gate" not in refusal.facts:
                 record = deny_late if visitor.answered else deny
                 gate = await in_database(record, visitor.caller, action, Code(refusal.code), str(refusal))
@@ -125,11 +148,16 @@ async def read_bytes(request: Request, most: int) -> bytes:
 
 
 async def read_json(request: Request, visitor: Visitor, most: int = MIB) -> dict[str, Any]:
-    """Read a strict JSON object without identity; refuses with too_large, not_canonical, invalid or identity_mismatch."""
+    """Read a strict JSON object without identity; refuses as `read_object`, and with identity_mismatch."""
+    return without_identity(visitor.caller, await read_object(request, most))
+
+
+async def read_object(request: Request, most: int) -> dict[str, Any]:
+    """Read a strict JSON object; refuses with too_large, not_canonical or invalid."""
     body = parse(await read_bytes(request, most))
     if not isinstance(body, dict):
         raise Refused("the body is not a JSON object", code=Code.INVALID)
-    return without_identity(visitor.caller, body)
+    return body
 
 
 def fields(

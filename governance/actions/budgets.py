@@ -1,13 +1,13 @@
 """What a run may spend: reserved before a call, settled after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from audit.rows import along, find
+from audit.rows import Asked, along, find
 from governance.models import Budget, SkillInvocation
 
 MOVE = "UPDATE governance_budget SET reserved = reserved + %s, spent = spent + %s WHERE scope = %s AND kind = %s"
@@ -15,13 +15,16 @@ RESERVE = """
     UPDATE governance_budget SET reserved = reserved + 1
     WHERE scope = %s AND kind = %s AND ("limit" IS NULL OR spent + reserved + 1 <= "limit")
 """
+SPENDING = """
+    SELECT usd."limit", usd.spent + usd.reserved, tokens."limit", tokens.spent + tokens.reserved
+    FROM governance_budget usd JOIN governance_budget tokens ON tokens.scope = usd.scope AND tokens.kind = %s
+    WHERE usd.scope = %s AND usd.kind = %s
+"""
 # Both rows in one statement; the run's lock keeps two of them apart.
 RESERVE_SPENDING = """
     UPDATE governance_budget budget SET reserved = reserved + wanted.amount
     FROM (VALUES (%s::varchar, %s::numeric), (%s, %s)) AS wanted (kind, amount)
     WHERE scope = %s AND budget.kind = wanted.kind
-        AND ("limit" IS NULL OR wanted.amount = 0 OR spent + reserved + wanted.amount <= "limit")
-    RETURNING budget.kind
 """
 SETTLE_SPENDING = """
     UPDATE governance_budget budget SET reserved = reserved - done.back, spent = spent + done.amount
@@ -66,28 +69,32 @@ def spend_reservation(call: SkillInvocation) -> None:
         settle_invocation(call.run_id, performed=True)
 
 
-def reserve_spending(scope: UUID, *, usd: Decimal, tokens: int) -> str:
-    """Reserve what a model call costs at most, all of it or nothing, or say what is too little. The run must be locked."""
-    usd_kind, tokens_kind = str(Budget.Kind.USD), str(Budget.Kind.TOKENS)
-    with connection.cursor() as cursor:
-        cursor.execute(RESERVE_SPENDING, [usd_kind, usd, tokens_kind, tokens, scope])
-        reserved = {kind for (kind,) in cursor.fetchall()}
-    if reserved == {usd_kind, tokens_kind}:
-        return ""
-    settle_spending(
-        scope,
-        reserved_usd=usd if usd_kind in reserved else Decimal(0),
-        reserved_tokens=tokens if tokens_kind in reserved else 0,
-    )
-    amount, kind = (tokens, tokens_kind) if usd_kind in reserved else (usd, usd_kind)
-    budget = Budget.objects.filter(scope=scope, kind=kind).first()
-    if budget is None or budget.limit is None:
-        return f"the run has no budget of {NOUN[Budget.Kind(kind)]}"
-    left = budget.limit - budget.spent - budget.reserved
-    return (
-        f"the call may cost {amount:f} {NOUN[Budget.Kind(kind)]}, and the run has {max(left, Decimal(0)).normalize():f} "
-        f"of its {budget.limit.normalize():f} left"
-    )
+def spending_asked(scope: UUID) -> Asked:
+    """Return the one statement that reads what a run may still spend; it stands as long as the run is locked."""
+    return Asked(SPENDING, (str(Budget.Kind.TOKENS), scope, str(Budget.Kind.USD)))
+
+
+def too_little(found: Sequence[Any] | None, *, usd: Decimal, tokens: int) -> str:
+    """Say what is too little for a model call that costs this at most, or nothing, by what `spending_asked` has answered."""
+    if found is None:
+        return "the run has no budget of US dollars and tokens"
+    usd_limit, usd_used, tokens_limit, tokens_used = found
+    for kind, amount, limit, used in (
+        (Budget.Kind.USD, usd, usd_limit, usd_used),
+        (Budget.Kind.TOKENS, Decimal(tokens), tokens_limit, tokens_used),
+    ):
+        if limit is not None and amount and used + amount > limit:
+            left = max(limit - used, Decimal(0)).normalize()
+            return (
+                f"the call may cost {amount:f} {NOUN[kind]}, and the run has {left:f} of its {limit.normalize():f} left"
+            )
+    return ""
+
+
+def reserve_spending(scope: UUID, *, usd: Decimal, tokens: int) -> None:
+    """Reserve what a model call costs at most. That it is not too little must be known, and the run locked since."""
+    values: list[Any] = [str(Budget.Kind.USD), usd, str(Budget.Kind.TOKENS), tokens, scope]
+    along(RESERVE_SPENDING, values)
 
 
 def settle_spending(

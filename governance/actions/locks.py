@@ -1,7 +1,7 @@
 """The order of locks: workspace, run, plan, step, invocation, gate, job, budgets, skill locks."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.utils.timezone import now
@@ -10,6 +10,20 @@ from audit.rows import Asked, Wanted, find_in_order, lock
 from governance.caller import Caller, JobOver
 from governance.core.states import RunState, StepState
 from governance.models import Run, SkillInvocation, Step
+
+# A decision needs none of these, and some are as large as an agent made them.
+HEAVY_RUN = ("request_text", "request_input", "request_exact", "metadata", "deliver_to", "outcome")
+HEAVY_STEP = ("objective", "instruction_redacted", "result", "result_redacted", "checkpoint")
+
+
+class Named(Protocol):
+    """Whoever names a run and a step of it."""
+
+    @property
+    def run_id(self) -> UUID: ...
+
+    @property
+    def step_id(self) -> UUID | None: ...
 
 
 def lock_run(run_id: UUID) -> Run:
@@ -50,28 +64,52 @@ def lock_attempt(caller: Caller) -> tuple[Run, Step | None]:
 
 def lock_attempt_and_read(caller: Caller, *also: Asked) -> tuple[Run, Step | None, Sequence[Any]]:
     """Do as `lock_attempt`, and read what else is asked for, in one exchange with the server."""
-    if caller.step_id is None:
-        run, *read = _lock_in_order([Wanted(Run, {"pk": caller.run_id})], *also)
-        _demand_time(run)
-        if run.state != RunState.PLANNING:
-            raise JobOver(f"the run is {run.state}, so nobody is asked to plan")
-        return run, None, read
-    run, step, *read = _lock_in_order(_run_and_step(caller.run_id, caller.step_id), *also)
-    _demand_attempt(caller, run, step)
+    _, run, step, read = lock_arrival_and_read(caller, (), lambda: caller, *also)
     return run, step, read
+
+
+def lock_arrival_and_read(
+    said: Named, first: Sequence[Wanted[Any] | Asked], arrive: Callable[..., Caller], *also: Asked
+) -> tuple[Caller, Run, Step | None, Sequence[Any]]:
+    """Do as `lock_attempt_and_read` for somebody who says where they belong: `first` is read, too, and `arrive` tells by it who
+    they are, or refuses.
+    """
+    where = (
+        [Wanted(Run, {"pk": said.run_id}, without=HEAVY_RUN)]
+        if said.step_id is None
+        else _run_and_step(said.run_id, said.step_id, "instruction")
+    )
+    found = find_in_order(*first, *where, *also)
+    caller = arrive(*found[: len(first)])
+    locked, read = found[len(first) : len(first) + len(where)], found[len(first) + len(where) :]
+    run, *steps = _there(where, locked)
+    if steps:
+        _demand_attempt(caller, run, steps[0])
+        return caller, run, steps[0], read
+    _demand_time(run)
+    if run.state != RunState.PLANNING:
+        raise JobOver(f"the run is {run.state}, so nobody is asked to plan")
+    return caller, run, None, read
 
 
 def _lock_call(run_id: UUID, step_id: UUID, call: dict[str, Any], *also: Wanted[Any] | Asked) -> list[Any]:
     return _lock_in_order(_run_and_step(run_id, step_id), Wanted(SkillInvocation, call), *also)
 
 
-def _run_and_step(run_id: UUID, step_id: UUID) -> list[Wanted[Any]]:
-    return [Wanted(Run, {"pk": run_id}), Wanted(Step, {"pk": step_id})]
+def _run_and_step(run_id: UUID, step_id: UUID, *unread: str) -> list[Wanted[Any]]:
+    return [
+        Wanted(Run, {"pk": run_id}, without=HEAVY_RUN),
+        Wanted(Step, {"pk": step_id}, without=(*HEAVY_STEP, *unread)),
+    ]
 
 
 def _lock_in_order(must: Sequence[Wanted[Any]], *also: Wanted[Any] | Asked) -> list[Any]:
     """Lock what must be there, then read what may be, in one exchange; raises DoesNotExist."""
     found = find_in_order(*must, *also)
+    return _there(must, found)
+
+
+def _there(must: Sequence[Wanted[Any]], found: list[Any]) -> list[Any]:
     for wanted, row in zip(must, found, strict=False):
         if row is None:
             raise wanted.model.DoesNotExist(f"there is no {wanted.model._meta.verbose_name} {wanted.where['pk']}")

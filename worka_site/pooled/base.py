@@ -1,11 +1,15 @@
-"""PostgreSQL as Django has it, with a pool that asks a connection whether it still lives once a second, not at each use.
+"""PostgreSQL as Django has it, with a pool that asks a connection whether it still lives once a second, and statements that wait.
 
 A gated call takes three connections from the pool, one after the other; asking each of them first costs as much as three of
 its statements. A server that was restarted is still noticed: by the question, or within that second by a first statement that
 fails, which the door and the site answer with `unavailable`.
+
+Statements whose answers nobody needs wait for whatever comes next, at last for COMMIT, and go with it in one exchange with the
+server: audit/rows.py hands them over, and whatever asks for a cursor sends them first.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -29,8 +33,59 @@ def check_now_and_then(connection: "Connection[Any]") -> None:
         asked.worka_asked_at = now
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's PostgreSQL backend with that pool."""
+# Typed by hand: what Django's own stubs do not tell of a backend.
+_Backend: Any = base.DatabaseWrapper
+
+
+class DatabaseWrapper(_Backend):
+    """Django's PostgreSQL backend with that pool, and statements that wait."""
+
+    _waiting: "tuple[tuple[str, Sequence[Any]], ...]" = ()
+    # Another one for each transaction: what was locked in one is not locked in the next.
+    transaction_mark: object = object()
+
+    def send_later(self, text: str, values: Sequence[Any]) -> None:
+        """Execute a statement whose answer nobody needs: in its turn, before whatever comes next, at last with COMMIT.
+
+        What is wrong with it is raised then, and undoes the transaction like any error of a statement.
+        """
+        if self.in_atomic_block:
+            self._waiting += ((text, values),)
+            return
+        with self.cursor() as cursor:
+            cursor.execute(text, values)
+
+    def _send_waiting(self) -> None:
+        statements, self._waiting = self._waiting, ()
+        for text, values in statements:
+            with super().cursor() as cursor:
+                cursor.execute(text, values)
+
+    def _cursor(self, name: str | None = None) -> Any:
+        self._send_waiting()
+        return super()._cursor(name)
+
+    def _commit(self) -> None:
+        self.transaction_mark = object()
+        if not self._waiting or self.connection is None:
+            super()._commit()
+            return
+        with self.wrap_database_errors, self.connection.pipeline():
+            self._send_waiting()
+            super()._commit()
+
+    def _rollback(self) -> None:
+        self._waiting, self.transaction_mark = (), object()
+        super()._rollback()
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        # What was locked since the savepoint is free again.
+        self._waiting, self.transaction_mark = (), object()
+        super()._savepoint_rollback(sid)
+
+    def close(self) -> None:
+        self._waiting = ()
+        super().close()
 
     @property
     def pool(self) -> Any:

@@ -12,7 +12,8 @@ from django.utils.timezone import now
 from audit.models import AuditEvent
 from gateway import llm
 from gateway.models import LlmCall
-from governance.core.prices import Price
+from gateway.spending import Ended
+from governance.core.prices import Price, Usage
 from governance.models import Budget, Gate
 from tests import desk
 from tests.people import use_policy
@@ -326,6 +327,30 @@ def test_a_call_that_nobody_settles_is_counted_in_full_when_its_lease_is_over(ag
     assert reserved.call is not None
     assert (call.state, call.cost_usd) == ("lost", call.reserved_usd)
     assert budget(working) == (0, call.reserved_usd)
+
+
+def test_an_answer_that_comes_after_the_call_was_counted_in_full_changes_nothing(agent, working, api):
+    reserved = llm.reserve(agent_caller(working), ASK)
+    LlmCall.objects.update(lease_until=now())
+    assert llm.sweep() == 1
+
+    late = llm.settle(reserved.call, Ended("succeed", Usage(100, 20), "end_turn"))
+
+    call = the_call()
+    assert (late.state, call.state, call.cost_usd, call.stop_reason) == ("lost", "lost", call.reserved_usd, "")
+    assert budget(working) == (0, call.reserved_usd)
+    entries = AuditEvent.objects.filter(subject__endswith=str(call.pk)).values_list("type", flat=True)
+    assert sorted(entries) == ["llm_call.lose", "llm_call.start"]
+
+
+def test_who_is_over_is_told_so_and_nothing_is_asked_or_reserved(agent, working, api):
+    working.finish("look")
+    before = Gate.objects.count()
+
+    answer = agent.post("/llm/v1/messages", ASK)
+
+    assert (answer.status_code, answer.json()["code"], api.asked) == (401, "job_over", [])
+    assert not LlmCall.objects.exists() and Gate.objects.count() == before
 
 
 def test_without_a_provider_there_is_no_model(agent, settings):
