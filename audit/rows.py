@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, Model
+from django.db.models import Model
 from django.db.models.base import ModelState
+
+from audit.statements import database, finding, insertion, insertion_parts, prepared, quoted, swapping, values_of
 
 Row = TypeVar("Row", bound=Model)
 
@@ -53,21 +51,21 @@ def together() -> Iterator[None]:
     try:
         yield
         if (composed := _composed()) is not None:
-            _db().send_later(*composed)  # type: ignore[attr-defined]  # worka_site.pooled has it
+            database().send_later(*composed)  # type: ignore[attr-defined]  # worka_site.pooled has it
     finally:
         _waiting.reset(token)
 
 
 def insert(row: Model) -> None:
     """Insert a new row with all its columns; a key that the data base makes is read back."""
-    db, waiting = _db(), _waiting.get()
+    db, waiting = database(), _waiting.get()
     if waiting is not None:
         _send_move(waiting)
         waiting.rows.append(row)
     else:
-        text, columns, key = _insertion(type(row))
+        text, columns, key = insertion(type(row))
         with db.cursor() as cursor:
-            cursor.execute(text, _values(columns, row, db))
+            cursor.execute(text, values_of(columns, row, db))
             if key is not None:
                 setattr(row, key, cursor.fetchone()[0])
     row._state.adding, row._state.db = False, db.alias
@@ -83,7 +81,7 @@ def along(text: str, values: list[Any]) -> None:
         _send_move(waiting)
         waiting.statements.append((text, values))
         return
-    with _db().cursor() as cursor:
+    with database().cursor() as cursor:
         cursor.execute(text, values)
 
 
@@ -92,7 +90,7 @@ def swap(row: Model, changes: Mapping[str, Any], *, state: str, noting: Model) -
 
     Neither is written without the other. A row that waits to be inserted is changed where it waits.
     """
-    db, waiting = _db(), _waiting.get()
+    db, waiting = database(), _waiting.get()
     if waiting is not None and any(each is row for each in waiting.rows):
         if getattr(row, "state", None) != state:
             return False
@@ -125,12 +123,12 @@ def swap(row: Model, changes: Mapping[str, Any], *, state: str, noting: Model) -
 def _move_of(
     row: Model, changes: Mapping[str, Any], state: str, noting: Model, db: BaseDatabaseWrapper
 ) -> tuple[str, str, str, list[Any]]:
-    update, note, key, changed, noted = _swapping(type(row), tuple(changes), type(noting))
+    update, note, key, changed, noted = swapping(type(row), tuple(changes), type(noting))
     values = [
-        _prepared(column, value.pk if isinstance(value, Model) else value, db)
+        prepared(column, value.pk if isinstance(value, Model) else value, db)
         for column, value in zip(changed, changes.values(), strict=True)
     ]
-    return update, note, key, [*values, row.pk, state, *_values(noted, noting, db)]
+    return update, note, key, [*values, row.pk, state, *values_of(noted, noting, db)]
 
 
 def _is_held(row: Model, db: BaseDatabaseWrapper) -> bool:
@@ -154,11 +152,11 @@ def lock(model: type[Row], key: Any) -> Row:
 
 def lock_unread(model: type[Model], key: Any) -> None:
     """Lock a row whose columns nobody needs, before whatever comes next; one that is not there locks nothing."""
-    db = _db()
+    db = database()
     if not db.in_atomic_block:
         raise RuntimeError("a lock outside a transaction locks nothing")
     _flush()
-    table, column = _quoted(model._meta.db_table), _quoted(model._meta.pk.column)
+    table, column = quoted(model._meta.db_table), quoted(model._meta.pk.column)
     db.send_later(f"SELECT 1 FROM {table} WHERE {column} = %s FOR NO KEY UPDATE", [key])  # type: ignore[attr-defined]  # noqa: S608 - names of our own models
 
 
@@ -168,16 +166,16 @@ def hold(row: Model) -> None:
     Only for a row that waits to be moved in one state and that nobody else touches without moving it: where somebody has, the
     transaction that moves it fails with DataError.
     """
-    row._state.held_in = _db().transaction_mark  # type: ignore[attr-defined]
+    row._state.held_in = database().transaction_mark  # type: ignore[attr-defined]
 
 
 def find(model: type[Row], *, locked: bool = False, **where: Any) -> Row | None:
     """Read the one row whose columns have these values, locked where asked; None when there is none."""
-    db = _db()
+    db = database()
     if locked and not db.in_atomic_block:
         raise RuntimeError("a lock outside a transaction locks nothing")
     _flush()
-    text, _, _ = _finding(model, tuple(where), locked, ())
+    text, _, _ = finding(model, tuple(where), locked, ())
     with db.cursor() as cursor:
         cursor.execute(text, list(where.values()))
         found = cursor.fetchone()
@@ -213,7 +211,7 @@ def find_in_order(*wanted: "Wanted[Any] | Asked") -> list[Any]:
     Each sees, and waits for, what it would alone: they run in their order, the next when the one before is through. What an
     `Asked` answers comes as a tuple.
     """
-    db = _db()
+    db = database()
     if not db.in_atomic_block and any(isinstance(each, Wanted) and each.locked for each in wanted):
         raise RuntimeError("a lock outside a transaction locks nothing")
     _flush()
@@ -225,7 +223,7 @@ def find_in_order(*wanted: "Wanted[Any] | Asked") -> list[Any]:
             if isinstance(each, Asked):
                 cursor.execute(each.text, each.values)
             else:
-                text, _, _ = _finding(each.model, tuple(each.where), each.locked, each.without)  # type: ignore[arg-type]  # every class is hashable
+                text, _, _ = finding(each.model, tuple(each.where), each.locked, each.without)  # type: ignore[arg-type]  # every class is hashable
                 cursor.execute(text, list(each.where.values()))
             asked.append(cursor)
         found = [cursor.fetchone() for cursor in asked]
@@ -241,7 +239,7 @@ def find_in_order(*wanted: "Wanted[Any] | Asked") -> list[Any]:
 
 def _row_of(wanted: "Wanted[Row]", found: Sequence[Any], db: BaseDatabaseWrapper) -> Row:
     model = wanted.model
-    _, names, converters = _finding(model, tuple(wanted.where), wanted.locked, wanted.without)
+    _, names, converters = finding(model, tuple(wanted.where), wanted.locked, wanted.without)
     values = list(found)
     for place, column, converter in converters:
         values[place] = converter(values[place], column, db)
@@ -258,7 +256,7 @@ def _row_of(wanted: "Wanted[Row]", found: Sequence[Any], db: BaseDatabaseWrapper
 def _flush() -> None:
     """Send what waits."""
     if (composed := _composed()) is not None:
-        with _db().cursor() as cursor:
+        with database().cursor() as cursor:
             cursor.execute(*composed)
 
 
@@ -272,7 +270,7 @@ def _composed() -> tuple[str, list[Any]] | None:
     by_model: dict[type[Model], list[Model]] = {}
     for row in waiting.rows:
         by_model.setdefault(type(row), []).append(row)
-    db = _db()
+    db = database()
     # Parts of one statement run in no order that one may rely on; rows of one part do, and only the ledger's need it.
     parts = [*waiting.statements, *(_part(model, rows, db) for model, rows in by_model.items())]
     waiting.rows, waiting.statements = [], []
@@ -297,129 +295,6 @@ def _with(parts: Sequence[tuple[str, list[Any]]], text: str) -> str:
 
 
 def _part(model: type[Model], rows: Sequence[Model], db: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-    head, places, columns = _insertion_parts(model)
-    values = [value for row in rows for value in _values(columns, row, db)]
+    head, places, columns = insertion_parts(model)
+    values = [value for row in rows for value in values_of(columns, row, db)]
     return f"{head} VALUES {', '.join([places] * len(rows))}", values
-
-
-# --- Columns and their values -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A field, and the types of which a value goes to the data base as it is; no types where the field has its own say."""
-
-    field: Any
-    name: str
-    plain: frozenset[type]
-
-
-_PLAIN: dict[type, frozenset[type]] = {
-    models.CharField: frozenset({str, type(None)}),
-    models.TextField: frozenset({str, type(None)}),
-    models.UUIDField: frozenset({UUID, type(None)}),
-    models.BooleanField: frozenset({bool, type(None)}),
-    models.DateTimeField: frozenset({datetime, type(None)}),
-}
-
-
-@lru_cache(maxsize=1024)
-def _column(model_field: Any) -> _Column:
-    target = model_field
-    while isinstance(target, models.ForeignKey):
-        target = target.target_field
-    plain = _PLAIN.get(type(target), frozenset())
-    if getattr(model_field, "auto_now", False) or getattr(model_field, "auto_now_add", False):
-        plain = frozenset()
-    return _Column(model_field, model_field.attname, plain)
-
-
-def _values(columns: Sequence[_Column], row: Model, db: BaseDatabaseWrapper) -> list[Any]:
-    """Return what is stored of a new row."""
-    values = []
-    for column in columns:
-        value = getattr(row, column.name) if column.plain else column.field.pre_save(row, add=True)
-        values.append(_prepared(column, value, db))
-    return values
-
-
-def _prepared(column: _Column, value: Any, db: BaseDatabaseWrapper) -> Any:
-    kind = type(value)
-    if kind in column.plain and (kind is not datetime or value.tzinfo is not None):
-        return value
-    return column.field.get_db_prep_save(value, db)
-
-
-# --- The statements, composed once per model ---------------------------------------------------------------------------
-
-
-@lru_cache
-def _insertion_parts(model: type[Model]) -> tuple[str, str, tuple[_Column, ...]]:
-    fields = tuple(each for each in model._meta.local_concrete_fields if not isinstance(each, AutoField))
-    columns = ", ".join(_quoted(each.column) for each in fields)
-    return (
-        f"INSERT INTO {_quoted(model._meta.db_table)} ({columns})",
-        f"({', '.join(map(_placeholder, fields))})",
-        tuple(map(_column, fields)),
-    )
-
-
-@lru_cache
-def _insertion(model: type[Model]) -> tuple[str, tuple[_Column, ...], str | None]:
-    head, places, columns = _insertion_parts(model)
-    made = [each for each in model._meta.local_concrete_fields if isinstance(each, AutoField)]
-    if made:
-        return f"{head} VALUES {places} RETURNING {_quoted(made[0].column)}", columns, made[0].attname
-    return f"{head} VALUES {places}", columns, None
-
-
-@lru_cache
-def _swapping(
-    model: type[Model], names: tuple[str, ...], noting: type[Model]
-) -> tuple[str, str, str, tuple[_Column, ...], tuple[_Column, ...]]:
-    """Return the UPDATE, the INSERT of what is noted, its key, and the columns of both."""
-    fields: list[Any] = [model._meta.get_field(name) for name in names]
-    columns = ", ".join(f"{_quoted(each.column)} = {_placeholder(each)}" for each in fields)
-    key: Any = model._meta.pk
-    head, _, noted = _insertion_parts(noting)
-    # A value in a SELECT has the type that it is sent with, where one in VALUES takes the column's. The cast has no length:
-    # one to varchar(80) would cut what is longer, and say nothing.
-    values = ", ".join(f"%s::{str(each.field.db_type(_db())).partition('(')[0]}" for each in noted)
-    made: Any = noting._meta.pk
-    update = (
-        f"UPDATE {_quoted(model._meta.db_table)} SET {columns} "  # noqa: S608 - names of our own models
-        f"WHERE {_quoted(key.column)} = %s AND {_quoted('state')} = %s RETURNING 1"
-    )
-    note = f"{head} SELECT {values} FROM moved"  # noqa: S608 - as above
-    return update, note, _quoted(made.column), tuple(map(_column, fields)), noted
-
-
-@lru_cache
-def _finding(
-    model: type[Model], where: tuple[str, ...], locked: bool, without: tuple[str, ...]
-) -> tuple[str, list[str], tuple[tuple[int, Any, Any], ...]]:
-    fields = [each for each in model._meta.local_concrete_fields if each.attname not in without]
-    columns = ", ".join(_quoted(each.column) for each in fields)
-    keys: list[Any] = [model._meta.pk if name == "pk" else model._meta.get_field(name) for name in where]
-    condition = " AND ".join(f"{_quoted(key.column)} = %s" for key in keys)
-    text = f"SELECT {columns} FROM {_quoted(model._meta.db_table)} WHERE {condition}{' FOR NO KEY UPDATE' if locked else ''}"  # noqa: S608 - names of our own models
-    converters = tuple(
-        (place, each.get_col(model._meta.db_table), converter)
-        for place, each in enumerate(fields)
-        for converter in each.get_db_converters(_db())
-    )
-    return text, [each.attname for each in fields], converters
-
-
-def _placeholder(model_field: Any) -> str:
-    # Arrays are cast to their type; the placeholder does not depend on the value.
-    return str(model_field.get_placeholder(None, None, _db())) if hasattr(model_field, "get_placeholder") else "%s"
-
-
-def _quoted(name: str | None) -> str:
-    return str(_db().ops.quote_name(name or ""))
-
-
-def _db() -> BaseDatabaseWrapper:
-    """Return the connection itself: through Django's stand-in for it each attribute costs several calls."""
-    return connections[DEFAULT_DB_ALIAS]

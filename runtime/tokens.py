@@ -7,13 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.utils.timezone import now
 
 from audit.core.codes import Code
 from audit.core.refusals import Refused
-from audit.keys import ring
+from audit.keys import KeyRing, ring
 from runtime.models import AgentJob
 
 AUDIENCE = "worka-agent"
@@ -64,21 +63,8 @@ def mint_token(job: AgentJob) -> str:
 def verify_token(token: str) -> Claims:
     """Check signature, algorithm, issuer, audience and times, and return the claims, or refuse with unauthorized."""
     try:
-        kid = jwt.get_unverified_header(token).get("kid")
-        key = _accepted_keys().get(kid) if isinstance(kid, str) else None
-        if key is None:
-            raise TokenRefused("the token is signed with a key that is not ours")
-        claims = _decoded(token, key, settings.WORKA_ISSUER, int(now().timestamp() / CLOCK_SKEW_S))
-        kind, _, agent = claims["sub"].partition(":")
-        if kind != "agent":
-            raise TokenRefused("the token is not an agent's")
-        return Claims(
-            job_id=UUID(claims["jti"]),
-            agent=agent,
-            workspace_id=UUID(claims["ws"]),
-            run_id=UUID(claims["run"]),
-            step_id=UUID(claims["step"]) if "step" in claims else None,
-        )
+        # The ring is another one when a key was added or taken out: whether a token's key is accepted is asked at each use.
+        return _verified(token, ring(), settings.WORKA_ISSUER, int(now().timestamp() / CLOCK_SKEW_S))
     except jwt.ExpiredSignatureError:
         raise TokenRefused("the token has expired") from None
     except (jwt.PyJWTError, ValueError, AttributeError, TypeError):
@@ -86,9 +72,13 @@ def verify_token(token: str) -> Claims:
 
 
 @lru_cache(maxsize=1024)
-def _decoded(token: str, key: Ed25519PrivateKey, issuer: str, moment: int) -> dict[str, Any]:
+def _verified(token: str, keys: KeyRing, issuer: str, moment: int) -> Claims:
     """Verify a token; the answer stands for a `moment` of five seconds. Whether its job is live is asked at each use."""
-    return jwt.decode(
+    kid = jwt.get_unverified_header(token).get("kid")
+    key = dict(keys.token_keys()).get(kid) if isinstance(kid, str) else None
+    if key is None:
+        raise TokenRefused("the token is signed with a key that is not ours")
+    claims = jwt.decode(
         token,
         key.public_key(),
         algorithms=[ALGORITHM],
@@ -97,12 +87,13 @@ def _decoded(token: str, key: Ed25519PrivateKey, issuer: str, moment: int) -> di
         leeway=CLOCK_SKEW_S,
         options={"require": CLAIMS},
     )
-
-
-def _accepted_keys() -> dict[str, Ed25519PrivateKey]:
-    return _by_kid(tuple(ring().token_keys()))
-
-
-@lru_cache(maxsize=4)
-def _by_kid(keys: tuple[tuple[str, Ed25519PrivateKey], ...]) -> dict[str, Ed25519PrivateKey]:
-    return dict(keys)
+    kind, _, agent = claims["sub"].partition(":")
+    if kind != "agent":
+        raise TokenRefused("the token is not an agent's")
+    return Claims(
+        job_id=UUID(claims["jti"]),
+        agent=agent,
+        workspace_id=UUID(claims["ws"]),
+        run_id=UUID(claims["run"]),
+        step_id=UUID(claims["step"]) if "step" in claims else None,
+    )

@@ -60,6 +60,7 @@ class Tick(threading.Thread):
         self._bell = threading.Event()
         self._over = threading.Event()
         self._next_turn = dict.fromkeys(self.tasks, 0.0)
+        self._put_off: set[Due] = set()
 
     def run(self) -> None:
         """Work until `stop`."""
@@ -80,7 +81,9 @@ class Tick(threading.Thread):
             if self._over.is_set():
                 return
             if time.monotonic() < self._next_turn[due]:
+                self._put_off.add(due)
                 continue
+            self._put_off.discard(due)
             self._next_turn[due] = time.monotonic() + due.every_s
             close_old_connections()
             try:
@@ -92,8 +95,8 @@ class Tick(threading.Thread):
         self.last_round_at = time.monotonic()
 
     def _seconds_to_wait(self) -> float:
-        # A task that has just had its turn is not asked at every ring, but soon after its pause.
-        soonest = min((at for due, at in self._next_turn.items() if due.every_s), default=float("inf"))
+        # A task that has just had its turn is not asked at every ring, but soon after its pause, and only if there was a ring.
+        soonest = min((self._next_turn[due] for due in self._put_off), default=float("inf"))
         return min(self.interval_s, max(SHORTEST_PAUSE_S, soonest - time.monotonic()))
 
     def ring(self, **kwargs: Any) -> None:

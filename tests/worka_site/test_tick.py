@@ -115,6 +115,24 @@ def test_a_rare_task_is_not_called_at_every_bell(running):
     assert len(rare_turns) == 1
 
 
+def test_a_bell_within_a_pause_is_answered_after_it_and_without_one_nobody_is_asked(running):
+    task, reached, turns = counter(2)
+    tick = running([Due(task, every_s=0.2)], 3600)
+    while not turns:
+        time.sleep(0.005)
+    time.sleep(0.5)
+    assert len(turns) == 1, "nothing has rung"
+
+    tick.ring()
+    assert reached.wait(PATIENCE_S)
+    tick.ring()
+    deadline = time.monotonic() + PATIENCE_S
+    while len(turns) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+    assert len(turns) == 3 and turns[2] - turns[1] >= 0.2
+
+
 def test_each_turn_has_a_correlation_id_of_its_own(running):
     seen: list[str] = []
     done = threading.Event()

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.utils.timezone import now
 
-from audit.keys import KeyRing, ring
+from audit.keys import generate_key_file, ring
 from audit.principals import SYSTEM
 from governance.actions.runs import cancel_run
 from governance.models import Gate, Run, SkillInvocation
@@ -71,10 +71,11 @@ def test_a_token_that_was_good_a_moment_ago_ends_when_it_says(ernest):
         refused(ernest, ernest.token)
 
 
-def test_a_token_that_was_good_a_moment_ago_dies_with_its_key(ernest, monkeypatch):
+def test_a_token_that_was_good_a_moment_ago_dies_with_its_key(ernest, settings, tmp_path):
     assert ernest.post("/heartbeat", {}).status_code == 200
 
-    monkeypatch.setattr(KeyRing, "token_keys", lambda self: [("another", Ed25519PrivateKey.generate())])
+    generate_key_file(tmp_path / "other.json")
+    settings.WORKA_KEYS_FILE = tmp_path / "other.json"
     refused(ernest, ernest.token)
 
 
