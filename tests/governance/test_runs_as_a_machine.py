@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import transaction
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, seed
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -38,7 +38,7 @@ from tests.people import build_house
 pytestmark = pytest.mark.django_db
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-EXAMPLES = 20
+EXAMPLES, MOST_SEEDS = 15, 6
 MOVES = 24
 POLICY = (
     desk.POLICY.replace("{invocations: 20}", "{invocations: 7}")
@@ -280,7 +280,7 @@ def _of(items: list[Any], pick: int) -> Any:
     return items[pick % len(items)]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_whatever_happens_the_rules_of_the_domain_hold(monkeypatch, tmp_path, settings):
     settings.WORKA_TREE_HEADS = tmp_path / "heads.jsonl"
     monkeypatch.setattr("gateway.tools.all_connectors", lambda: {"desk": Recording})
@@ -289,13 +289,16 @@ def test_whatever_happens_the_rules_of_the_domain_hold(monkeypatch, tmp_path, se
         Runs.house = build_house(policy=POLICY, skills=desk.SKILLS)
     Runs.reached = set()
 
-    run_state_machine_as_test(
-        Runs,
-        settings=hypothesis_settings(
-            max_examples=EXAMPLES, stateful_step_count=MOVES, deadline=None, database=None, derandomize=IN_CI,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )  # fmt: skip
-
-    # What was never reached was not tested. Where examples are drawn anew each time, that is luck.
-    assert not IN_CI or sorted(REACHED - Runs.reached) == []
+    # What was never reached was not tested: where the luck of a seed leaves something out, the next one is tried, too.
+    for number in range(MOST_SEEDS):
+        machine = seed(number)(Runs) if IN_CI else Runs
+        run_state_machine_as_test(
+            machine,
+            settings=hypothesis_settings(
+                max_examples=EXAMPLES, stateful_step_count=MOVES, deadline=None, database=None, print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )  # fmt: skip
+        if Runs.reached >= REACHED:
+            return
+    assert sorted(REACHED - Runs.reached) == []
