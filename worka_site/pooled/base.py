@@ -40,9 +40,11 @@ _Backend: Any = base.DatabaseWrapper
 class DatabaseWrapper(_Backend):
     """Django's PostgreSQL backend with that pool, and statements that wait."""
 
-    _waiting: "tuple[tuple[str, Sequence[Any]], ...]" = ()
-    # Another one for each transaction: what was locked in one is not locked in the next.
-    transaction_mark: object = object()
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._waiting: tuple[tuple[str, Sequence[Any]], ...] = ()
+        # Another one for each transaction: what was locked in one is not locked in the next, nor on another connection.
+        self.transaction_mark = object()
 
     def send_later(self, text: str, values: Sequence[Any]) -> None:
         """Execute a statement whose answer nobody needs: in its turn, before whatever comes next, at last with COMMIT.
