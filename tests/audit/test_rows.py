@@ -297,6 +297,30 @@ def test_what_comes_after_a_move_that_waits_comes_after_it_in_the_ledger(committ
     assert Lamp.objects.get(pk=pk).state == "dark"
 
 
+def test_what_is_inserted_after_a_move_that_waits_is_not_lost(committed_lamps):
+    pk = hang().pk
+
+    with transaction.atomic():
+        (lamp,) = find_in_order(Wanted(Lamp, {"pk": pk}))
+        with together():
+            transition(lamp, "light", by=SYSTEM)
+            insert(Lamp(state=LampState.BROKEN))
+
+    assert sorted(Lamp.objects.values_list("state", flat=True)) == ["broken", "lit"]
+
+
+def test_nor_is_a_statement_after_one(committed_lamps):
+    pk = hang().pk
+
+    with transaction.atomic():
+        (lamp,) = find_in_order(Wanted(Lamp, {"pk": pk}))
+        with together():
+            transition(lamp, "light", by=SYSTEM)
+            along(PAINT, ["red", pk])
+
+    assert Lamp.objects.values_list("state", "colour").get() == ("lit", "red")
+
+
 def test_a_row_that_was_only_held_and_is_another_one_by_now_fails_as_a_whole(committed_lamps):
     lamp, other = hang(), hang()
     Lamp.objects.filter(pk=lamp.pk).update(state=LampState.BROKEN)

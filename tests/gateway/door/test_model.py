@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import anthropic
 import httpx2
+import psycopg
 import pytest
+from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from audit.models import AuditEvent
@@ -341,6 +343,23 @@ def test_an_answer_that_comes_after_the_call_was_counted_in_full_changes_nothing
     assert budget(working) == (0, call.reserved_usd)
     entries = AuditEvent.objects.filter(subject__endswith=str(call.pk)).values_list("type", flat=True)
     assert sorted(entries) == ["llm_call.lose", "llm_call.start"]
+
+
+def test_an_answer_is_written_down_only_when_its_run_is_free(agent, working, api):
+    reserved = llm.reserve(agent_caller(working), ASK)
+    ended = Ended("succeed", Usage(100, 20), "end_turn")
+
+    with psycopg.connect(connection.connection.info.dsn) as other, connection.cursor() as cursor:
+        other.execute("SELECT 1 FROM governance_run WHERE id = %s FOR UPDATE", [working.run.pk])
+        cursor.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            llm.settle(reserved.call, ended)
+        assert the_call().state == "running"
+        other.rollback()
+        settled = llm.settle(the_call(), ended)
+        cursor.execute("RESET lock_timeout")
+
+    assert (settled.state, the_call().state) == ("succeeded", "succeeded")
 
 
 def test_who_is_over_is_told_so_and_nothing_is_asked_or_reserved(agent, working, api):
