@@ -187,6 +187,10 @@ class Actors:
             if state != "succeeded":
                 self._finish(job, {"status": "failed", "summary": "no"})
                 return
+        # One of its own that nobody knows the end of is waited for, too: `calls_open` says no to who insists.
+        if going_on := [call_id for call_id, state in known.items() if state in ("running", "unknown")]:
+            self._finish(job, {"status": "suspended", "waits_for": going_on})
+            return
         self._finish(job, {"status": "succeeded", "summary": "done"})
 
     # --- Tools ---
