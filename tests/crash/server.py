@@ -65,7 +65,8 @@ def set_traps() -> None:
 
     def tear() -> int:
         order = Path(os.environ["WORKA_HOME"]) / "die_at"
-        if order.exists() and order.read_text() == "head torn":
+        # Half a head is what a crash leaves of one that is written; where none is missing, none is.
+        if order.exists() and order.read_text() == "head torn" and audit.sealing.sealer_health().heads_behind:
             with (Path(os.environ["WORKA_HOME"]) / "tree_heads.jsonl").open("ab") as file:
                 file.write(b'{"at":"2026-')
             die_at("head torn")
