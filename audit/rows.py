@@ -111,7 +111,7 @@ def swap(row: Model, changes: Mapping[str, Any], *, state: str, noting: Model) -
     _flush()
     values = [value for _, given in statements for value in given] + moving
     with db.cursor() as cursor:
-        cursor.execute(_with([*statements], f"WITH moved AS ({update}) {note} RETURNING {key}"), values)
+        cursor.execute(_with(statements, f"WITH moved AS ({update}) {note} RETURNING {key}"), values)
         found = cursor.fetchone()
     if found is None:
         return False

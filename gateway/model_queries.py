@@ -1,13 +1,14 @@
 """What people may see of the calls of models, and what these have used: summed by the data base, never row by row."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, DecimalField, Max, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce, TruncDate
+from django.utils.timezone import now
 
 from gateway.models import LlmCall
 from governance import queries
@@ -48,6 +49,11 @@ class Spend:
     @property
     def tokens(self) -> int:
         return self.tokens_in + self.tokens_out
+
+
+def first_of_the_last(days: int) -> datetime:
+    """Return when the first of so many days began (UTC), of which today is the last."""
+    return now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
 
 
 def model_calls_visible_to(asker: Asker, wanted: CallFilter | None = None) -> QuerySet[LlmCall]:

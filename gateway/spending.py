@@ -18,7 +18,7 @@ from audit.rows import Wanted, find_in_order, hold, insert, lock_unread, togethe
 from audit.transition import born, transition
 from gateway.door.identity import Arrival
 from gateway.models import LlmCall
-from governance.actions.budgets import reserve_spending, settle_spending, spending_asked, too_little
+from governance.actions.budgets import reserve_spending, settle_spending, spending_asked
 from governance.actions.decisions import as_denial, store_gate
 from governance.actions.locks import lock_arrival_and_read, lock_attempt_and_read
 from governance.actions.wording import told
@@ -26,7 +26,7 @@ from governance.caller import Caller
 from governance.core.facts import CALL_MODEL
 from governance.core.masking import TOKEN
 from governance.core.model_request import estimated_input
-from governance.core.prices import Price, Usage, cost_usd, dearest, price_of
+from governance.core.prices import Price, Usage, cost_usd, dearest, price_of, too_little
 from governance.core.states import ModelCallState
 from governance.gather import judge, standing_asked, standing_in
 from governance.models import Gate, Run, Step

@@ -1,10 +1,8 @@
 """/v1/models/spend: what agents have used of models, summed by day, agent, model or run."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.utils.timezone import now
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -69,8 +67,7 @@ class ModelSpend(Resource):
         days = int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else 0
         if not 0 < days <= MOST_DAYS:
             raise Refused(f"`days` is a number from 1 to {MOST_DAYS}", code=Code.BAD_REQUEST)
-        first = now().astimezone(UTC).date() - timedelta(days=days - 1)
-        wanted = queries.CallFilter(since=datetime(first.year, first.month, first.day, tzinfo=UTC))
+        wanted = queries.CallFilter(since=queries.first_of_the_last(days))
         told = {"by": by, "since": wanted.since, "total": queries.spend(self.asker, wanted)}
         return Response(SpendAnswer({**told, "items": _lines(self.asker, by, wanted)}).data)
 

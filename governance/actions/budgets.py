@@ -1,6 +1,6 @@
 """What a run may spend: reserved before a call, settled after it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -72,23 +72,6 @@ def spend_reservation(call: SkillInvocation) -> None:
 def spending_asked(scope: UUID) -> Asked:
     """Return the one statement that reads what a run may still spend; it stands as long as the run is locked."""
     return Asked(SPENDING, (str(Budget.Kind.TOKENS), scope, str(Budget.Kind.USD)))
-
-
-def too_little(found: Sequence[Any] | None, *, usd: Decimal, tokens: int) -> str:
-    """Say what is too little for a model call that costs this at most, or nothing, by what `spending_asked` has answered."""
-    if found is None:
-        return "the run has no budget of US dollars and tokens"
-    usd_limit, usd_used, tokens_limit, tokens_used = found
-    for kind, amount, limit, used in (
-        (Budget.Kind.USD, usd, usd_limit, usd_used),
-        (Budget.Kind.TOKENS, Decimal(tokens), tokens_limit, tokens_used),
-    ):
-        if limit is not None and amount and used + amount > limit:
-            left = max(limit - used, Decimal(0)).normalize()
-            return (
-                f"the call may cost {amount:f} {NOUN[kind]}, and the run has {left:f} of its {limit.normalize():f} left"
-            )
-    return ""
 
 
 def reserve_spending(scope: UUID, *, usd: Decimal, tokens: int) -> None:

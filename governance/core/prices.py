@@ -1,6 +1,6 @@
 """What a model costs: prices per million tokens, and the cost of what was used. Money is US dollars, as Decimal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from fnmatch import fnmatchcase
@@ -90,6 +90,24 @@ def cost_usd(usage: Usage, price: Price | None) -> Decimal:
 def dearest(input_tokens: int, output_tokens: int, price: Price | None) -> Decimal:
     """Return the most that a call can cost: all of its input written to the cache, all of its output used."""
     return cost_usd(Usage(output_tokens=output_tokens, cache_write_tokens=input_tokens), _no_cheaper(price))
+
+
+def too_little(found: Sequence[Any] | None, *, usd: Decimal, tokens: int) -> str:
+    """Say what is too little for a model call that costs this at most, or nothing.
+
+    `found` is what the run has: its limit in US dollars (None: none), what it has used and reserved of it, and the same of tokens.
+    """
+    if found is None:
+        return "the run has no budget of US dollars and tokens"
+    usd_limit, usd_used, tokens_limit, tokens_used = found
+    for noun, amount, limit, used in (
+        ("US dollars", usd, usd_limit, usd_used),
+        ("tokens", Decimal(tokens), tokens_limit, tokens_used),
+    ):
+        if limit is not None and amount and used + amount > limit:
+            left = max(limit - used, Decimal(0)).normalize()
+            return f"the call may cost {amount:f} {noun}, and the run has {left:f} of its {limit.normalize():f} left"
+    return ""
 
 
 def _no_cheaper(price: Price | None) -> Price | None:

@@ -25,7 +25,7 @@ VALUE = "a-canary-that-no-page-shows"
 def house():
     """A running installation that may show a tool server its interpreter."""
     found = Installation()
-    found.start(WORKA_MCP_ROOTS=":".join(SEEN_BY_THE_SERVER))
+    found.start(WORKA_MCP_ROOTS=":".join(SEEN_BY_THE_SERVER), WORKA_MCP_HOSTS="127.0.0.1")
     yield found
     found.stop()
     found.remove()
@@ -112,6 +112,42 @@ def test_a_tool_server_is_added_discovered_and_one_tool_accepted(people: Callabl
 
     both(people, server, "mcp-server")
     both(people, "/admin/gateway/mcpserver/", "mcp-servers")
+
+
+def test_a_server_that_wants_credentials_is_connected_and_looked_at_through_one(
+    people: Callable[..., Person], house
+) -> None:
+    operator = people("operator")
+    page = operator.open("/admin/mcp/add/")
+    page.get_by_label("Name").fill("search")
+    page.get_by_label("Speaks").select_option("http")
+    page.get_by_label("Address, for streamable HTTP").fill("http://127.0.0.1:9/mcp")
+    page.get_by_label("It wants credentials").check()
+    page.get_by_label("Reason").fill("we search")
+    look(operator, "mcp-add-credentials")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator(".messagelist")).to_contain_text("connect mcp.search, then discover")
+    server = path_of(page, operator.base)
+
+    for account in ("team", "another"):
+        page = operator.open("/admin/connections/new/")
+        page.get_by_label("Service", exact=True).select_option("mcp.search")
+        page.get_by_label("Account").fill(account)
+        page.get_by_label("Settings, JSON").fill('{"headers": {"Authorization": "Bearer {{secret:search-token}}"}}')
+        page.get_by_label("Reason").fill("we search")
+        look(operator, "connection-new-mcp")
+        page.get_by_role("button", name="Connect").click()
+        expect(page.locator("main")).to_contain_text(account)
+
+    page = operator.open(server)
+    page.get_by_text("Discover", exact=True).first.click()
+    page.get_by_label("Through").select_option(label="team in default")
+    look(operator, "mcp-server-through")
+    page.get_by_label("Reason").first.fill("what is there")
+    page.get_by_role("button", name="Discover").click()
+    expect(page.locator(".messagelist")).to_contain_text("search-token that does not exist")
+    look(operator, "mcp-server-unusable")
+    both(people, server, "mcp-server-credentials")
 
 
 def test_what_agents_remember_is_read_and_erased(people: Callable[..., Person], house: Installation) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from governance.core.model_request import TOKENS_PER_IMAGE, estimated_input
-from governance.core.prices import Price
+from governance.core.prices import Price, too_little
 
 WRONG = {
     "has `input` and `output`": [{}, {"input": 1}, {"input": 1, "output": 2, "discount": 3}],
@@ -37,3 +37,24 @@ def test_an_image_is_estimated_by_its_number_and_not_by_its_bytes():
 
     assert TOKENS_PER_IMAGE < one < TOKENS_PER_IMAGE + 100
     assert TOKENS_PER_IMAGE <= two - one < TOKENS_PER_IMAGE + 10
+
+
+BUDGETS = {
+    "no budget at all": (None, "the run has no budget of US dollars and tokens"),
+    "no limits": ((None, 5, None, 5), ""),
+    "just enough": ((Decimal(10), Decimal(9), Decimal(100), Decimal(50)), ""),
+    "too few dollars": (
+        (Decimal("10.0"), Decimal("9.5"), None, 0), "the call may cost 1 US dollars, and the run has 0.5 of its 10 left",
+    ),
+    "too few tokens": ((None, 0, Decimal(100), Decimal(51)), "the call may cost 50 tokens, and the run has 49 of its 1E+2 left"),
+    "more than all is gone": ((Decimal(1), Decimal(2), None, 0), "the call may cost 1 US dollars, and the run has 0 of its 1 left"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("found", "said"), BUDGETS.values(), ids=BUDGETS)
+def test_a_budget_holds_a_call_or_says_what_is_too_little(found, said):
+    assert too_little(found, usd=Decimal(1), tokens=50) == said.replace("1E+2", "100")
+
+
+def test_what_costs_nothing_is_never_too_little():
+    assert too_little((Decimal(0), Decimal(1), Decimal(100), Decimal(0)), usd=Decimal(0), tokens=50) == ""

@@ -161,7 +161,7 @@ def test_a_server_that_wants_credentials_is_looked_at_through_a_connection(j):
     page = dora.get(at("gateway_mcpserver_change", server.pk))
 
     options = re.findall(r'<option value="([0-9a-f-]{36})">([^<]+)</option>', page.content.decode())
-    assert options == [(str(each.pk), f"{each.account} in Acme") for each in made]
+    assert options == [(str(each.pk), f"{each.account} in acme") for each in made]
     assert "more than once" in told(press(dora, server, "discover"))[0]
     said = told(press(dora, server, "discover", connection=str(made[1].pk)))[0]
     assert "names a secret shelf-token that does not exist" in said

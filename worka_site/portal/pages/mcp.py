@@ -52,7 +52,7 @@ def server_page(request: HttpRequest, server: McpServer) -> dict[str, Any]:
         "crumbs": [Crumb("MCP servers", to(SERVERS)), Crumb(server.name)],
         "server": server,
         "through": [
-            Choice(str(each.pk), f"{each.account} in {each.workspace.name}") for each in queries.ways_to(server)
+            Choice(str(each.pk), f"{each.account} in {each.workspace.slug}") for each in queries.ways_to(server)
         ],
         "tools": [_tool(request, tool) for tool in tools],
         "facts": _facts(server),

@@ -1,7 +1,7 @@
 """Models: what agents have asked of them and what it cost, by day, agent, model and run, and call by call."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,6 +12,7 @@ from gateway.llm import configured_model
 from gateway.model_queries import (
     CallFilter,
     Spend,
+    first_of_the_last,
     model_calls_visible_to,
     spend,
     spend_by_agent,
@@ -70,13 +71,13 @@ def models_page(request: HttpRequest) -> dict[str, Any]:
 
 
 def _sums(asker: Asker, by: str, now: datetime) -> dict[str, Any]:
-    first = now.astimezone(UTC).date() - timedelta(days=DAYS - 1)
-    wanted = CallFilter(since=datetime(first.year, first.month, first.day, tzinfo=UTC))
+    first = first_of_the_last(DAYS)
+    wanted = CallFilter(since=first)
     total = spend(asker, wanted)
     if by == "day":
         used = spend_by_day(asker, wanted)
         lines = [SpendLine(_day(each), used[each]) for each in sorted(used, reverse=True)]
-        return {"total": total, "lines": lines, "chart": cost_chart(used, first) if lines else ""}
+        return {"total": total, "lines": lines, "chart": cost_chart(used, first.date()) if lines else ""}
     if by == "run":
         runs = spend_by_run(asker, wanted, most=DEAREST)
         return {
